@@ -1,0 +1,109 @@
+"""Pictures for training, validation and testing: the factories that know the options."""
+
+import logging
+import signal
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from data.df2k import TrainingCrops, split_range
+from data.sources import CACHE_BYTES, FolderSource, PictureSource, open_source
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ValidationPicture:
+    """A held-out HR picture: its name (path within the data set), and a function that reads it, (H, W, 3) uint8 RGB."""
+
+    name: str
+    read: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a training loader draws from: the pictures themselves, and those held out for validation."""
+
+    source: PictureSource
+    validation: list[ValidationPicture]
+
+    @property
+    def num_pictures(self) -> int:
+        """Pictures to train on."""
+        return len(self.source.names)
+
+
+def build_train_loader(
+    args: Namespace,
+    *,
+    num_steps: int,
+    start_step: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    pin_memory: bool | None = None,
+) -> tuple[DataLoader[torch.Tensor], TrainingSet]:
+    """Loader of the batches of steps `start_step` to `start_step` + `num_steps`, each as `TrainingCrops` gives it.
+
+    Iterate over it once, through all epochs: each `iter()` starts its workers afresh at `start_step`. args: dir_data,
+    data_range, patch_size (LR pixels), scale, batch_size (of all ranks), n_threads (workers), seed, no_augment.
+    pin_memory: None pins where there is CUDA. Workers leave SIGINT and SIGTERM to the process that started them.
+    """
+    patch = args.patch_size * args.scale
+    train, validation = _open_split(args, cache_bytes=CACHE_BYTES // max(1, args.n_threads))
+    crops = TrainingCrops(
+        train,
+        seed=args.seed,
+        batch_size=args.batch_size,
+        patch=patch,
+        num_steps=num_steps,
+        start_step=start_step,
+        augment=not args.no_augment,
+        rank=rank,
+        world_size=world_size,
+    )
+    decoded_bytes = int(train.sizes.prod(axis=1).sum()) * 3
+    if isinstance(train, FolderSource) and decoded_bytes > train.cache_bytes:
+        logger.info(
+            "%s: %.1f GB of pixels do not stay in memory, so that most crops decode a whole picture; to avoid it: "
+            "python -m data.build_lmdb --dir_data %s --out FILE.lmdb",
+            *(args.dir_data, decoded_bytes / 1e9, args.dir_data),
+        )
+    loader = DataLoader(
+        crops,
+        batch_size=None,  # an item is a batch already
+        num_workers=args.n_threads,
+        prefetch_factor=4 if args.n_threads else None,
+        pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
+        worker_init_fn=_init_worker,
+    )
+    return loader, TrainingSet(train, _held_out(validation))
+
+
+def build_validation_pictures(args: Namespace) -> list[ValidationPicture]:
+    """The held-out pictures of the training set, where no loader is needed; args as in `build_train_loader`."""
+    return _held_out(_open_split(args, cache_bytes=CACHE_BYTES)[1])
+
+
+def _open_split(args: Namespace, cache_bytes: int) -> tuple[PictureSource, PictureSource]:
+    source = open_source(Path(args.dir_data), args.patch_size * args.scale, cache_bytes)
+    train, validation = split_range(args.data_range, len(source.names))
+    return source.select(train), source.select(validation)
+
+
+def _held_out(source: PictureSource) -> list[ValidationPicture]:
+    return [ValidationPicture(name, partial(source.picture, i)) for i, name in enumerate(source.names)]
+
+
+def _init_worker(worker: int) -> None:
+    """One thread a worker; and a signal to the whole process group is for the trainer alone, which then stops us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)

@@ -1,0 +1,182 @@
+"""The training set: batches of crop pairs, each a function of the seed and the global step alone.
+
+An item of the data set is a whole batch, and its pictures, corners and turns are drawn from (seed, step). So a resumed
+run sees the batches it would have seen, whatever the number of workers; the ranks of a parallel run share out the batch
+of one process; and a folder and the LMDB packed from it give the same pixels. Two crops of each picture make a pair,
+as momentum contrast needs (section 3.1 of the paper).
+
+Differs from the published code: there an epoch was an enlarged list of files, shuffled by a random state nobody saved,
+and `--data_range 1-3450/801-810` trained on the pictures it validates on. Here those are held out; and the two crops
+are turned independently, where one turn served both.
+"""
+
+import functools
+import logging
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from data.sources import MAX_NAMED, PictureSource
+from utils.image import ImageError
+
+_ORDER, _CROPS = 0, 1  # streams of random numbers
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """What one batch of B pairs is made of."""
+
+    pictures: np.ndarray  # (B,) int64: indices into the source
+    corners: np.ndarray  # (B, 2, 2) int64: (top, left) of either patch
+    orientations: np.ndarray  # (B, 2) int64: 0 to 7, see `orient`
+
+
+def draw_crops(seed: int, step: int, batch_size: int, sizes: np.ndarray, patch: int, augment: bool = True) -> CropPlan:
+    """Plan of the batch of global step `step`.
+
+    sizes: (N, 2) int64, height and width of each picture, at least `patch`. The pictures of consecutive batches follow
+    each other in a shuffled order that holds every picture once, drawn anew for each pass.
+    """
+    passes, places = np.divmod(step * batch_size + np.arange(batch_size), len(sizes))
+    pictures = np.empty(batch_size, np.int64)
+    for pass_index in np.unique(passes):
+        rows = passes == pass_index
+        pictures[rows] = _shuffled(seed, int(pass_index), len(sizes))[places[rows]]
+    generator = _generator(seed, _CROPS, step)
+    room = sizes[pictures][:, None] - patch + 1  # (B, 1, 2)
+    corners = np.floor(generator.random((batch_size, 2, 2)) * room).astype(np.int64)
+    orientations = generator.integers(8, size=(batch_size, 2)) if augment else np.zeros((batch_size, 2), np.int64)
+    return CropPlan(pictures, corners, orientations)
+
+
+def orient(crop: np.ndarray, orientation: int) -> np.ndarray:
+    """View of a square (P, P, 3) crop: turned by 90 degrees `orientation` % 4 times, and mirrored from 4 on."""
+    turned = np.rot90(crop, orientation % 4)
+    return turned[:, ::-1] if orientation >= 4 else turned
+
+
+class TrainingCrops(Dataset[torch.Tensor]):
+    """Item i is the batch of step `start_step` + i: (batch_size / world_size, 2, 3, P, P) uint8 RGB, P = `patch`.
+
+    batch_size: pairs in the batch of all ranks together; rank r has rows r·B to (r+1)·B of it, B being its share.
+    A picture that cannot be decoded is named once in a warning, and the next one of the source stands in for it for
+    good; ValueError when more than half of them fail.
+    """
+
+    def __init__(
+        self,
+        source: PictureSource,
+        *,
+        seed: int,
+        batch_size: int,
+        patch: int,
+        num_steps: int,
+        start_step: int = 0,
+        augment: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size % world_size:
+            raise ValueError(f"--batch_size {batch_size} cannot be shared by {world_size} processes: give a multiple")
+        assert 0 <= rank < world_size
+        assert (source.sizes >= patch).all()
+        self.source = source
+        self.seed = seed
+        self.batch_size = batch_size
+        self.patch = patch
+        self.num_steps = num_steps
+        self.start_step = start_step
+        self.augment = augment
+        share = batch_size // world_size
+        self.rows = range(rank * share, (rank + 1) * share)
+        self._broken = torch.zeros(len(source.names), dtype=torch.bool).share_memory_()  # known to all workers
+
+    def __len__(self) -> int:
+        return self.num_steps
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        if not 0 <= index < self.num_steps:
+            raise IndexError(index)
+        step = self.start_step + index
+        plan = draw_crops(self.seed, step, self.batch_size, self.source.sizes, self.patch, self.augment)
+        batch = np.empty((len(self.rows), 2, 3, self.patch, self.patch), np.uint8)
+        for out, row in zip(batch, self.rows, strict=True):
+            pair = self._read_pair(int(plan.pictures[row]), plan.corners[row])
+            for i, crop in enumerate(pair):
+                out[i] = orient(crop, int(plan.orientations[row, i])).transpose(2, 0, 1)
+        return torch.from_numpy(batch)
+
+    def _read_pair(self, picture: int, corners: np.ndarray) -> list[np.ndarray]:
+        """The two crops of a picture, or of the next one that can be read."""
+        while True:
+            if not self._broken[picture]:
+                room = self.source.sizes[picture] - self.patch + 1
+                try:  # the corner is unchanged by % unless another picture stands in
+                    return [self.source.crop(picture, y, x, self.patch) for y, x in (corners % room).tolist()]
+                except ImageError as error:
+                    self._set_broken(picture, error)
+            picture = (picture + 1) % len(self._broken)
+
+    def _set_broken(self, picture: int, error: ImageError) -> None:
+        self._broken[picture] = True
+        num_broken = int(self._broken.sum())
+        if 2 * num_broken > len(self._broken):
+            raise ValueError(
+                f"{num_broken} of {len(self._broken)} training pictures cannot be read (the last: {error}): "
+                "is --dir_data still there and whole?"
+            ) from error
+        if num_broken <= MAX_NAMED:
+            last = " (further ones are not named)" if num_broken == MAX_NAMED else ""
+            logger.warning("%s; another training picture stands in for it%s", error, last)
+
+
+def split_range(data_range: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (from 0) of the training and the validation pictures among `count` sorted ones; no index is in both.
+
+    data_range: 'FIRST-LAST/FIRST-LAST' of training and validation, counted from 1, ends included, as 1-3450/801-810.
+    Validation pictures are taken out of training. Where the pictures end before a range does, it is cut down with a
+    warning; where they end before the validation range begins, the last 5 % are held out (1 to 10 pictures).
+    """
+    match = re.fullmatch(r"(\d+)-(\d+)/(\d+)-(\d+)", data_range.replace(" ", ""))
+    train_first, train_last, first, last = map(int, match.groups()) if match else (0, 0, 0, 0)
+    if not (1 <= train_first <= train_last and 1 <= first <= last):
+        raise ValueError(
+            f"--data_range {data_range!r} is not FIRST-LAST/FIRST-LAST of training and validation pictures, counted "
+            "from 1 with FIRST <= LAST, such as 1-3450/801-810"
+        )
+    if count < 2:
+        raise ValueError(f"{count} usable picture is not enough: one is needed to train and another to validate")
+    if first <= count:
+        validation = np.arange(first - 1, min(last, count))
+    else:
+        validation = np.arange(count - max(1, min(10, count // 20)), count)
+    train = np.setdiff1d(np.arange(train_first - 1, min(train_last, count)), validation)
+    if not len(train):
+        raise ValueError(
+            f"--data_range {data_range} leaves none of the {count} pictures for training once those for validation "
+            "are held out"
+        )
+    if max(train_last, last) > count:
+        logger.warning(
+            "--data_range %s goes beyond the %d pictures there are: %d for training, %d to %d for validation",
+            *(data_range, count, len(train), validation[0] + 1, validation[-1] + 1),
+        )
+    return train, validation
+
+
+@functools.lru_cache(maxsize=4)
+def _shuffled(seed: int, pass_index: int, count: int) -> np.ndarray:
+    order = _generator(seed, _ORDER, pass_index).permutation(count)
+    order.flags.writeable = False
+    return order
+
+
+def _generator(seed: int, stream: int, index: int) -> np.random.Generator:
+    """Counter-based random numbers: a sequence of its own for each (seed, stream, index), with no state before it."""
+    key = np.array([seed, index], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, stream]))

@@ -1,0 +1,131 @@
+"""The packed training set: raw pixels in one LMDB file, so that a crop is read from the memory map without decoding.
+
+Each picture is one value, its (H, W, 3) uint8 RGB pixels row by row, under its eight-digit index; `metadata` is JSON
+with format, version, names and sizes, and the SHA-256 of these. `data/build_lmdb.py` writes it.
+
+Differs from the published code: there was no packed set; each crop decoded a whole picture.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+
+FORMAT = "cdsr-lmdb"
+VERSION = 1
+METADATA_KEY = b"metadata"
+
+_transactions: dict[tuple[str, int, int], lmdb.Transaction] = {}  # LMDB forbids opening a file twice in a process
+
+
+def picture_key(index: int) -> bytes:
+    """Key of a picture's pixels."""
+    return b"%08d" % index
+
+
+def is_lmdb(path: Path) -> bool:
+    """Whether `path` is named as an LMDB file, or is a folder that holds one."""
+    return path.suffix.lower() == ".lmdb" or (path / "data.mdb").is_file()
+
+
+def encode_metadata(names: Sequence[str], sizes: Sequence[tuple[int, int]]) -> bytes:
+    """Names and (height, width) of the pictures, in the order of their keys, as JSON in ASCII."""
+    pictures = [{"name": name, "height": int(h), "width": int(w)} for name, (h, w) in zip(names, sizes, strict=True)]
+    return json.dumps(
+        {"format": FORMAT, "version": VERSION, "sha256": _digest(pictures), "pictures": pictures}
+    ).encode()
+
+
+class LmdbSource:
+    """Pictures of a packed set; see `PictureSource` in `data/sources.py`.
+
+    Arrays are read-only views of the memory map. The file is opened once in a process, read-only and without LMDB's
+    lock table, so that a forked worker shares nothing but its pages. ValueError for a file that is missing,
+    truncated or not made by `data.build_lmdb`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = _data_file(path)
+        pictures = _read_metadata(self.path)
+        self.names = [str(picture["name"]) for picture in pictures]
+        self.sizes = np.array([(picture["height"], picture["width"]) for picture in pictures], np.int64).reshape(-1, 2)
+        self._keys = [picture_key(i) for i in range(len(pictures))]
+        transaction = _transaction(self.path)
+        for name, key, (height, width) in zip(self.names, self._keys, self.sizes, strict=True):
+            value = transaction.get(key)
+            if value is None or len(value) != height * width * 3:
+                raise ValueError(f"{self.path}: the pixels of {name} are not whole; {_REBUILD}")
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> "LmdbSource":
+        """The same set with these pictures alone, in this order."""
+        chosen = object.__new__(LmdbSource)
+        chosen.path = self.path
+        chosen.names = [self.names[i] for i in indices]
+        chosen.sizes = self.sizes[np.asarray(indices, np.int64)]
+        chosen._keys = [self._keys[i] for i in indices]
+        return chosen
+
+    def picture(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        height, width = self.sizes[index]
+        value = _transaction(self.path).get(self._keys[index])
+        assert value is not None  # seen by __init__, and nobody writes to the file
+        return np.frombuffer(value, np.uint8).reshape(height, width, 3)
+
+    def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
+        """(patch, patch, 3) uint8 RGB, its upper-left corner at row `top` and column `left`."""
+        return self.picture(index)[top : top + patch, left : left + patch]
+
+
+_REBUILD = "make it again with python -m data.build_lmdb"
+
+
+def _digest(pictures: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps(pictures, sort_keys=True).encode()).hexdigest()
+
+
+def _data_file(path: Path) -> Path:
+    file = path / "data.mdb" if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(f"{file} is missing: give an LMDB made by python -m data.build_lmdb, or a folder of pictures")
+    return file
+
+
+def _transaction(path: Path) -> lmdb.Transaction:
+    """The one read transaction of this process on a file; never closed, since pictures are views of its memory."""
+    status = os.stat(path)
+    key = (os.path.realpath(path), status.st_ino, status.st_mtime_ns)
+    if key not in _transactions:
+        try:
+            environment = lmdb.open(str(path), subdir=False, lock=False, readonly=True, readahead=False, create=False)
+        except lmdb.Error as error:
+            raise ValueError(f"{path} is not an LMDB file ({error}); {_REBUILD}") from error
+        needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        if status.st_size < needed:  # reading past the end of a memory map kills the process
+            environment.close()
+            raise ValueError(f"{path} is truncated: {status.st_size} bytes of {needed}; {_REBUILD}")
+        _transactions[key] = environment.begin(buffers=True)
+    return _transactions[key]
+
+
+def _read_metadata(path: Path) -> list[dict[str, Any]]:
+    value = _transaction(path).get(METADATA_KEY)
+    try:
+        metadata = json.loads(bytes(value)) if value is not None else {}
+        recognised = metadata["format"] == FORMAT and metadata["version"] == VERSION
+        pictures = metadata["pictures"]
+        whole = metadata["sha256"] == _digest(pictures)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} was not made by data.build_lmdb: its metadata are missing or broken") from error
+    if not recognised:
+        raise ValueError(
+            f"{path} has format {metadata['format']} {metadata['version']}, not {FORMAT} {VERSION}; {_REBUILD}"
+        )
+    if not whole:
+        raise ValueError(f"{path}: its list of pictures does not match its SHA-256; {_REBUILD}")
+    return list(pictures)

@@ -1,0 +1,143 @@
+"""Where training pictures come from: a folder of files, or a packed LMDB. Both give the same pixels by index."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from data.lmdb import LmdbSource, is_lmdb
+from utils.image import IMAGE_SUFFIXES, ImageError, list_images, read_rgb, read_size
+
+CACHE_BYTES = 2 * 1024**3  # decoded pictures kept in memory, over all workers of a process
+MAX_NAMED = 10  # pictures named one by one in a warning before the rest is only counted
+
+logger = logging.getLogger(__name__)
+
+
+class PictureSource(Protocol):
+    """Pictures by index: `names` (relative paths) and `sizes`, (N, 2) int64 of (height, width), in one order."""
+
+    names: list[str]
+    sizes: np.ndarray
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> "PictureSource":
+        """The same source with these pictures alone, in this order."""
+
+    def picture(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB; ImageError if it cannot be read."""
+
+    def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
+        """(patch, patch, 3) uint8 RGB, perhaps a view, its corner at row `top`, column `left`; errors as `picture`."""
+
+
+class FolderSource:
+    """Picture files under `folder`, decoded when asked for; see `PictureSource`.
+
+    The last decoded pictures stay in memory up to `cache_bytes`, the least recently used going first; one always stays.
+    """
+
+    def __init__(self, folder: Path, names: list[str], sizes: np.ndarray, cache_bytes: int = CACHE_BYTES) -> None:
+        self.folder = folder
+        self.names = names
+        self.sizes = sizes
+        self.cache_bytes = cache_bytes
+        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> "FolderSource":
+        """The same folder with these pictures alone, in this order, and an empty cache."""
+        names = [self.names[i] for i in indices]
+        return FolderSource(self.folder, names, self.sizes[np.asarray(indices, np.int64)], self.cache_bytes)
+
+    def picture(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB; ImageError if it cannot be decoded."""
+        if index in self._cache:
+            self._cache.move_to_end(index)
+            return self._cache[index]
+        path = self.folder / self.names[index]
+        picture = read_rgb(path)
+        if picture.shape[:2] != tuple(self.sizes[index]):
+            raise ImageError(f"cannot use {path}: its size is not the one that its header said at the start")
+        self._cache[index] = picture
+        self._cached_bytes += picture.nbytes
+        while self._cached_bytes > self.cache_bytes and len(self._cache) > 1:
+            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        return picture
+
+    def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
+        """(patch, patch, 3) uint8 RGB view, its upper-left corner at row `top` and column `left`."""
+        return self.picture(index)[top : top + patch, left : left + patch]
+
+
+def open_source(path: Path | str, smallest_side: int, cache_bytes: int = CACHE_BYTES) -> PictureSource:
+    """Pictures of a folder, or of an LMDB (`*.lmdb`, or a folder with data.mdb), of at least `smallest_side` HR pixels.
+
+    Only headers are read. An unreadable or smaller picture is named in a warning and left out; ValueError if none is
+    left. A folder without pictures of its own stands for its `HR/`, its `DF2K/HR/`, or else all that lies below it.
+    """
+    path = Path(path)
+    source: PictureSource = LmdbSource(path) if is_lmdb(path) else _open_folder(path, cache_bytes)
+    large_enough = (source.sizes >= smallest_side).all(axis=1)
+    if not large_enough.any():
+        raise ValueError(
+            f"{path}: none of its {len(source.names)} readable pictures is at least {smallest_side} pixels high and "
+            "wide; give larger pictures or a smaller --patch_size"
+        )
+    too_small = [source.names[i] for i in np.flatnonzero(~large_enough)]
+    warn_of_skipped(path, too_small, f"smaller than the {smallest_side} pixels of a training patch")
+    return source.select(np.flatnonzero(large_enough)) if too_small else source
+
+
+def find_pictures(path: Path) -> tuple[Path, list[str]]:
+    """The folder that holds the pictures `path` stands for, and their names relative to it. ValueError if none."""
+    for folder in (path, path / "HR", path / "DF2K" / "HR"):
+        if (folder == path or folder.is_dir()) and (found := list_images(folder)):
+            break
+    else:
+        folder, found = path, list_images(path, recursive=True)
+    if not found:
+        raise ValueError(
+            f"{path} holds no pictures: looked for {', '.join(sorted(IMAGE_SUFFIXES))} in it, in HR/, in DF2K/HR/ "
+            f"and in all folders below. Expected {path}/0001.png, {path}/0002.png, ..., or an LMDB made by "
+            "python -m data.build_lmdb"
+        )
+    return folder, [file.relative_to(folder).as_posix() for file in found]
+
+
+def read_sizes(folder: Path, names: list[str]) -> tuple[list[str], np.ndarray]:
+    """Names of the pictures whose header can be read, and their (N, 2) sizes; the others are named in a warning."""
+    errors: list[str] = []
+
+    def size_or_none(name: str) -> tuple[int, int] | None:
+        try:
+            return read_size(folder / name)
+        except ImageError as error:
+            errors.append(str(error))
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        sizes = dict(zip(names, pool.map(size_or_none, names), strict=True))
+    warn_of_skipped(folder, sorted(errors), "unreadable")
+    readable = {name: size for name, size in sizes.items() if size is not None}
+    if not readable:
+        raise ValueError(f"{folder}: none of its {len(names)} pictures can be read; the first: {min(errors)}")
+    return list(readable), np.array(list(readable.values()), np.int64)
+
+
+def warn_of_skipped(path: Path, names: Sequence[str], reason: str) -> None:
+    """One warning that names the pictures left out."""
+    if names:
+        more = f"; and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        logger.warning("%s: %d skipped, %s: %s%s", path, len(names), reason, "; ".join(names[:MAX_NAMED]), more)
+
+
+def _open_folder(path: Path, cache_bytes: int) -> FolderSource:
+    folder, names = find_pictures(path)
+    if folder != path:
+        logger.info("%s holds no pictures itself: those of %s are used", path, folder)
+    readable, sizes = read_sizes(folder, names)
+    return FolderSource(folder, readable, sizes, cache_bytes)

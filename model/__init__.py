@@ -1,0 +1,74 @@
+"""The networks, by name.
+
+`MODELS` maps every name that `--model` takes to a function of the scale. A new network joins by `register`.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from model.bicubic import Bicubic
+from model.cdsr import CDSR, CDSRSize
+from model.published import load_published, to_published
+from utils.checkpoint import load_weights, save_weights
+from utils.run import ROOT
+
+MODELS: dict[str, Callable[[int], nn.Module]] = {}
+
+CDSR_S_SIZE = CDSRSize(
+    num_features=32, growth=16, num_blocks=4, encoder_widths=(32, 64, 128), code_dim=128, num_codes=512
+)
+"""A CDSR of a tenth of the multiply-adds, for CPUs."""
+
+
+def register(name: str, build: Callable[[int], nn.Module]) -> None:
+    """Add a model under a name that no other has."""
+    if name in MODELS:
+        raise ValueError(f"a model named {name!r} is registered already")
+    MODELS[name] = build
+
+
+register("CDSR", lambda scale: CDSR(scale=scale))
+register("CDSR_S", lambda scale: CDSR(scale=scale, size=CDSR_S_SIZE))
+register("bicubic", lambda scale: Bicubic(scale=scale))
+
+
+def create_model(name: str, scale: int) -> nn.Module:
+    """Build a model with fresh weights.
+
+    Raises:
+        ValueError: the name is not in `MODELS`.
+    """
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; known: {', '.join(sorted(MODELS))}")
+    return MODELS[name](scale)
+
+
+def build_model(args: argparse.Namespace, device: torch.device) -> nn.Module:
+    """Build the model of `--model` and `--scale` on a device."""
+    return create_model(args.model, args.scale).to(device)
+
+
+def load_model(model: nn.Module, path: Path) -> dict[str, Any]:
+    """Fill a model from a file, strictly; returns the file's metadata.
+
+    Raises:
+        ValueError: the file cannot be read, or is for another model or scale.
+    """
+    tensors, metadata = load_weights(path)
+    load_published(model, tensors, str(path))
+    return metadata
+
+
+def save_model(model: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write a model's weights in the published naming, with metadata."""
+    save_weights(path, to_published(model.state_dict()), metadata)
+
+
+def pretrained_path(name: str, scale: int) -> Path:
+    """Where the shipped weights of a model are, if there are any."""
+    return ROOT / "experiment" / "pretrained" / f"{name.lower()}_x{scale}.safetensors"

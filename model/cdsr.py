@@ -1,0 +1,120 @@
+"""CDSR: the SR network G, steered by the code of the encoder E (CDSR, figure 2)."""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.dqa import DQA, NEGATIVE_SLOPE
+from model.encoder import RGB_RANGE, Encoder
+from model.rrdb import RESIDUAL_SCALE, ResidualDenseBlock
+
+NUM_CODE_LAYERS = 4
+NUM_DENSE_BLOCKS = 3
+
+
+class CDSRSize(NamedTuple):
+    """The numbers that set the cost of a CDSR; the defaults are the published ones."""
+
+    num_features: int = 64
+    growth: int = 32
+    num_blocks: int = 10
+    encoder_widths: tuple[int, int, int] = (64, 128, 256)
+    code_dim: int = 256
+    num_codes: int = 1024
+
+
+class CodeModulation(nn.Module):
+    """Adapt the feature to the picture's code by two DQA, each followed by a convolution, with a shortcut."""
+
+    def __init__(self, num_features: int, code_dim: int) -> None:
+        super().__init__()
+        self.code_map = nn.Sequential(
+            nn.Linear(code_dim, code_dim), nn.PReLU(), nn.Linear(code_dim, num_features), nn.Sigmoid()
+        )
+        self.dqa1 = DQA(num_features)
+        self.conv1 = nn.Conv2d(num_features, num_features, 3, padding=1)
+        self.dqa2 = DQA(num_features)
+        self.conv2 = nn.Conv2d(num_features, num_features, 3, padding=1)
+
+    def forward(self, feat: Tensor, code: Tensor) -> Tensor:
+        """Adapt feat (B, C, H, W) to the shared code (B, code_dim); the shape stays."""
+        block_code = self.code_map(code)  # (B, C)
+        adapted = F.leaky_relu(self.dqa1(feat, block_code), NEGATIVE_SLOPE)
+        adapted = F.leaky_relu(self.conv1(adapted), NEGATIVE_SLOPE)
+        adapted = F.leaky_relu(self.dqa2(adapted, block_code), NEGATIVE_SLOPE)
+        return feat + self.conv2(adapted)
+
+
+class CDSRBlock(nn.Module):
+    """Code modulation, then three residual dense blocks, with a scaled shortcut."""
+
+    def __init__(self, num_features: int, growth: int, code_dim: int) -> None:
+        super().__init__()
+        self.modulation = CodeModulation(num_features, code_dim)
+        self.dense_blocks = nn.Sequential(*(ResidualDenseBlock(num_features, growth) for _ in range(NUM_DENSE_BLOCKS)))
+
+    def forward(self, feat: Tensor, code: Tensor) -> Tensor:
+        """Refine feat (B, C, H, W) under the shared code (B, code_dim); the shape stays."""
+        return feat + RESIDUAL_SCALE * self.dense_blocks(self.modulation(feat, code))
+
+
+class SRNetwork(nn.Module):
+    """G: from an LR picture and its code to the SR picture."""
+
+    def __init__(self, *, scale: int, size: CDSRSize) -> None:
+        super().__init__()
+        features, code_dim = size.num_features, size.code_dim
+        self.scale = scale
+        self.code_map = nn.Sequential()
+        for _ in range(NUM_CODE_LAYERS):
+            self.code_map.extend([nn.Linear(code_dim, code_dim), nn.PReLU()])
+        self.head = nn.Conv2d(3, features, 3, padding=1)
+        self.blocks = nn.ModuleList(CDSRBlock(features, size.growth, code_dim) for _ in range(size.num_blocks))
+        self.trunk_conv = nn.Conv2d(features, features, 3, padding=1)
+        self.tail = nn.Conv2d(features, 3 * scale**2, 3, padding=1)
+
+    def forward(self, lr: Tensor, code: Tensor) -> Tensor:
+        """Map lr (B, 3, H, W) in [0, 1] and code (B, code_dim) to sr (B, 3, scale*H, scale*W), near [0, 1]."""
+        code = self.code_map(code)
+        shallow = self.head(lr)
+        feat = shallow
+        for block in self.blocks:
+            feat = block(feat, code)
+        return F.pixel_shuffle(self.tail(self.trunk_conv(feat) + shallow), self.scale)
+
+
+class CDSR(nn.Module):
+    """The whole: encode the LR picture, then super-resolve it under its code.
+
+    Args:
+        scale: 1 to 4.
+        size: the published size by default.
+    """
+
+    def __init__(self, *, scale: int, size: CDSRSize | None = None) -> None:
+        super().__init__()
+        size = size or CDSRSize()
+        self.scale = scale
+        self.size = size
+        self.encoder = Encoder(widths=size.encoder_widths, code_dim=size.code_dim, num_codes=size.num_codes)
+        self.sr_network = SRNetwork(scale=scale, size=size)
+
+    def encode(self, lr: Tensor) -> Tensor:
+        """Encode lr (B, 3, H, W) in [0, 255] as codes (B, code_dim)."""
+        return self.encoder(lr)
+
+    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
+        """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, code_dim); not clipped, not rounded."""
+        return self.sr_network(lr / RGB_RANGE, code) * RGB_RANGE
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Super-resolve LR pictures.
+
+        Args:
+            lr: (B, 3, H, W) RGB in [0, 255].
+
+        Returns:
+            (B, 3, scale*H, scale*W) RGB around [0, 255], neither clipped nor rounded.
+        """
+        return self.super_resolve(lr, self.encode(lr))

@@ -1,0 +1,101 @@
+"""Momentum contrast for the encoder (He et al., CVPR 2020; CDSR, section 3.2).
+
+The query is one patch of a picture, its positive key another patch under the same degradation, the negatives are
+the keys of earlier batches.
+
+Differs from the published code: runs on any device, and a batch that does not divide the queue wraps round.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from model.encoder import Encoder
+
+QUEUE_SIZE = 8192
+MOMENTUM = 0.999
+TEMPERATURE = 0.07
+
+
+class MoCo(nn.Module):
+    """The key encoder and the queue of a query encoder that lives elsewhere.
+
+    The query encoder is an argument of every call, not a submodule: its weights belong to the model that is
+    trained and saved.
+
+    Args:
+        encoder: the query encoder, copied as the key encoder.
+        queue_size: number of keys remembered.
+        momentum: weight of the old key encoder in its update.
+        temperature: divisor of the similarities.
+    """
+
+    queue: Tensor
+    queue_pointer: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        queue_size: int = QUEUE_SIZE,
+        momentum: float = MOMENTUM,
+        temperature: float = TEMPERATURE,
+    ) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.temperature = temperature
+        self.key_encoder = copy.deepcopy(encoder).requires_grad_(False)
+        queue = nn.functional.normalize(torch.randn(encoder.code_dim, queue_size), dim=0)
+        self.register_buffer("queue", queue)
+        self.register_buffer("queue_pointer", torch.zeros(1, dtype=torch.long))
+
+    def contrast(self, encoder: Encoder, query_lr: Tensor, key_lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compare two patches of each picture, after the momentum update.
+
+        Args:
+            encoder: the query encoder.
+            query_lr: (B, 3, H, W) RGB in [0, 255], the first patches.
+            key_lr: the second patches.
+
+        Returns:
+            the codes (B, D) of the first patches and the logits, both with gradients, and the keys (B, D) to
+            enqueue once the step is done.
+        """
+        self.update_key_encoder(encoder)
+        code = encoder(query_lr)
+        keys = self.keys(key_lr)
+        return code, self.logits(encoder.project(code), keys), keys
+
+    @torch.no_grad()
+    def update_key_encoder(self, encoder: Encoder) -> None:
+        """Move the key encoder's weights toward the query encoder's; comes before the keys are computed."""
+        keys, queries = list(self.key_encoder.parameters()), list(encoder.parameters())
+        torch._foreach_mul_(keys, self.momentum)
+        torch._foreach_add_(keys, queries, alpha=1.0 - self.momentum)
+
+    @torch.no_grad()
+    def keys(self, lr: Tensor) -> Tensor:
+        """Unit keys (B, dim) of lr (B, 3, H, W) in [0, 255], with the batch statistics of this batch."""
+        return self.key_encoder.project(self.key_encoder(lr))
+
+    def logits(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Similarities over the temperature: (B, 1 + queue_size), the positive at index 0."""
+        positive = (queries * keys).sum(dim=1, keepdim=True)
+        negative = queries @ self.queue
+        return torch.cat([positive, negative], dim=1) / self.temperature
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor) -> None:
+        """Overwrite the oldest keys of the queue; comes after the logits. keys: (B, dim)."""
+        size = self.queue.shape[1]
+        keys = keys[-size:]
+        columns = (self.queue_pointer + torch.arange(len(keys), device=keys.device)) % size
+        self.queue[:, columns] = keys.t().to(self.queue.dtype)
+        self.queue_pointer.copy_((self.queue_pointer + len(keys)) % size)
+
+    def train(self, mode: bool = True) -> "MoCo":
+        """Keep the key encoder in train mode: it always normalises by batch statistics."""
+        super().train(mode)
+        self.key_encoder.train()
+        return self

@@ -1,0 +1,268 @@
+"""Every option of `main.py` and `test.py`: groups, ranges, templates, contradictions.
+
+This is the only parser. Options are validated before any file is made; the resolved ones are saved with each run.
+"""
+
+import argparse
+import difflib
+import math
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+SCALES = (1, 2, 3, 4)
+TEST_SETS = ["Set5", "Set14", "B100", "Urban100"]
+
+_PAPER = {
+    "model": "CDSR",
+    "degradation": "cdsr",
+    "blur_type": "aniso_gaussian",
+    "sample_mode": "s-fold",
+    "blur_kernel": 21,
+    "noise": 0.0,
+    "patch_size": 48,
+    "batch_size": 32,
+    "test_every": 1000,
+    "epochs_encoder": -1,
+    "epochs_sr": 700,
+    "freeze_epoch": 600,
+    "lr_sr": 1e-4,
+    "lr_decay_sr": 125,
+    "gamma_sr": 0.5,
+}
+
+TEMPLATES: dict[str, dict[str, Any]] = {
+    "quickstart": {
+        **_PAPER,
+        "model": "CDSR_S",
+        "scale": 2,
+        "sig_min": 0.35,
+        "sig_max": 5.0,
+        "patch_size": 32,
+        "batch_size": 8,
+        "test_every": 50,
+        "epochs_sr": 4,
+        "lr_sr": 5e-4,
+        "print_every": 10,
+        "data_range": "1-800/801-810",
+    },
+    "paper_x2": {**_PAPER, "scale": 2, "sig_min": 0.35, "sig_max": 5.0},
+    "paper_x3": {**_PAPER, "scale": 3, "sig_min": 0.525, "sig_max": 7.5},
+    "paper_x4": {**_PAPER, "scale": 4, "sig_min": 0.7, "sig_max": 10.0},
+    "paper_x4_noise15": {**_PAPER, "scale": 4, "sig_min": 0.7, "sig_max": 10.0, "noise": 15.0},
+}
+
+
+class OptionParser(argparse.ArgumentParser):
+    """An argument parser that names the nearest flag when one is not known."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2 and one message, with a suggestion for each unknown flag."""
+        unknown = re.match(r"unrecognized arguments: (.*)", message)
+        if unknown:
+            known = [flag for action in self._actions for flag in action.option_strings]
+            for word in unknown[1].split():
+                near = difflib.get_close_matches(word.split("=")[0], known, n=1)
+                if near:
+                    message += f"; did you mean {near[0]}?"
+        super().error(message)
+
+
+def number(
+    kind: Callable[[str], float], *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+) -> Callable[[str], float]:
+    """Make a type for argparse: an int or a float in [low, high], or in (low, high]."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__}") from None
+        if not (low <= value <= high) or (open_low and value == low):
+            bracket = "(" if open_low else "["
+            raise argparse.ArgumentTypeError(f"{text} is outside {bracket}{low:g}, {high:g}]")
+        return value
+
+    return parse
+
+
+count = number(int, low=1)
+non_negative = number(float, low=0)
+positive = number(float, low=0, open_low=True)
+
+
+def build_parser() -> OptionParser:
+    """Describe every option, in groups."""
+    parser = OptionParser(description="CDSR: content and degradation aware blind super-resolution", allow_abbrev=False)
+    parser.add_argument("--template", choices=sorted(TEMPLATES), help="a published recipe; other flags win over it")
+    _add_hardware(parser.add_argument_group("hardware"))
+    _add_data(parser.add_argument_group("data"))
+    _add_degradation(parser.add_argument_group("degradation"))
+    _add_model(parser.add_argument_group("model"))
+    _add_training(parser.add_argument_group("training"))
+    _add_optimization(parser.add_argument_group("optimisation"))
+    _add_testing(parser.add_argument_group("testing"))
+    _add_run(parser.add_argument_group("runs and logs"))
+    return parser
+
+
+def _add_hardware(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--n_threads", type=number(int, low=0), default=4, help="data loading processes")
+    group.add_argument("--cpu", action="store_true", help="use the CPU even where a GPU is present")
+    group.add_argument("--device", default="auto", help="auto (the best one present), cpu, cuda, cuda:N or mps")
+    group.add_argument("--n_GPUs", type=number(int, low=0), default=1, help="number of GPUs")
+    group.add_argument("--seed", type=number(int, low=0), default=1, help="seed of every random choice")
+    group.add_argument(
+        "--precision", choices=("single", "half", "bf16"), default="single", help="arithmetic of the networks"
+    )
+
+
+def _add_data(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--dir_data", type=Path, help="folder of HR pictures, or the LMDB packed from one")
+    group.add_argument("--data_train", default="DF2K", help="folder below --dir_data, where it has no pictures itself")
+    group.add_argument(
+        "--data_range", default="1-3450/801-810", help="training/validation pictures, counted from 1 by name"
+    )
+    group.add_argument("--patch_size", type=number(int, low=12), default=48, help="side of a training patch, LR pixels")
+    group.add_argument("--rgb_range", type=positive, default=255.0, help="scale on which the pixel loss is measured")
+    group.add_argument("--no_augment", action="store_true", help="no random flips and rotations")
+    group.add_argument("--test_path", type=Path, default=Path("SRTestset"), help="folder of the test sets")
+    group.add_argument("--test_sets", nargs="+", default=TEST_SETS, metavar="SET", help="names of the test sets")
+    group.add_argument("--data_test", metavar="SET+SET", help="the same in EDSR's spelling, joined by +")
+    group.add_argument("--dir_demo", type=Path, help="upscale the pictures of this folder instead of a test set")
+    group.add_argument("--results", type=Path, help="where --dir_demo writes (default: inside the run)")
+
+
+def _add_degradation(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--scale", type=number(int, low=1, high=4), default=2, help="upscaling factor, 1 to 4")
+    group.add_argument(
+        "--degradation", choices=("cdsr", "dasr"), default="cdsr", help="convention of kernels and sampling"
+    )
+    group.add_argument("--blur_kernel", type=count, default=21, help="side of the blur kernel, HR pixels, odd")
+    group.add_argument("--blur_type", choices=("iso_gaussian", "aniso_gaussian"), default="aniso_gaussian")
+    group.add_argument(
+        "--sample_mode",
+        choices=("s-fold", "bicubic"),
+        help="plain subsampling, or antialiased bicubic (default: s-fold for cdsr, bicubic for dasr)",
+    )
+    group.add_argument("--sv_mode", type=number(int, low=0, high=6), default=0, help="spatially variant blur, 0: none")
+    group.add_argument("--noise", type=number(float, low=0, high=255), default=0.0, help="noise level, [0, 255]")
+    group.add_argument("--sig_min", type=non_negative, default=0.35, help="cdsr aniso: variance; iso: std deviation")
+    group.add_argument("--sig_max", type=non_negative, default=5.0, help="cdsr aniso: variance; iso: std deviation")
+    group.add_argument("--sig", type=non_negative, help="test with one isotropic kernel of this standard deviation")
+    group.add_argument("--sig1", type=non_negative, help="test with one kernel (cdsr): first variance")
+    group.add_argument("--sig2", type=non_negative, help="test with one kernel (cdsr): second variance")
+    group.add_argument("--theta", type=float, help="angle of that kernel: radians (cdsr), degrees (dasr)")
+    group.add_argument("--lambda_min", type=positive, default=0.2, help="dasr aniso: smallest standard deviation")
+    group.add_argument("--lambda_max", type=positive, default=4.0, help="dasr aniso: largest standard deviation")
+    group.add_argument("--lambda_1", type=positive, help="test with one kernel (dasr): first standard deviation")
+    group.add_argument("--lambda_2", type=positive, help="test with one kernel (dasr): second standard deviation")
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--model", default="CDSR", help="CDSR, CDSR_S (small, for CPUs) or bicubic")
+    group.add_argument("--pre_train", type=Path, help="weights to start from or to test (.pt, .safetensors)")
+    group.add_argument("--chop", action="store_true", help="run the SR network tile by tile, to save memory")
+
+
+def _add_training(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--epochs_encoder", type=int, default=-1, help="last epoch of the encoder phase, -1: none")
+    group.add_argument("--epochs_sr", type=number(int, low=0), default=700, help="epochs after the encoder phase")
+    group.add_argument("--freeze_epoch", type=int, default=600, help="last epoch that trains the encoder")
+    group.add_argument("--test_every", type=count, default=1000, help="iterations of an epoch")
+    group.add_argument("--batch_size", type=count, default=32, help="pairs of patches in a batch")
+    group.add_argument("--split_batch", type=count, default=1, help="run the SR network on this many parts of a batch")
+    group.add_argument("--loss", default="1*L1", help="pixel loss, as in 1*L1+0.1*VGG54")
+    group.add_argument("--c_weight", type=non_negative, default=1.0, help="weight of the contrastive loss")
+    group.add_argument(
+        "--skip_threshold",
+        type=positive,
+        default=1e8,
+        help="skip a step whose loss is above this or not finite; ten in a row stop the run",
+    )
+
+
+def _add_optimization(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--lr_encoder", type=positive, default=1e-3, help="learning rate of the encoder phase")
+    group.add_argument("--lr_sr", type=positive, default=1e-4, help="learning rate of the joint phase")
+    group.add_argument("--lr_decay_encoder", type=count, default=60, help="epochs between steps, encoder phase")
+    group.add_argument("--lr_decay_sr", type=count, default=125, help="epochs between steps, joint phase")
+    group.add_argument("--decay_type", default="step", help="step, step_A_B (at epochs A, B) or cosine")
+    group.add_argument("--gamma_encoder", type=positive, default=0.1, help="factor of a step, encoder phase")
+    group.add_argument("--gamma_sr", type=positive, default=0.5, help="factor of a step, joint phase")
+    group.add_argument("--optimizer", choices=("ADAM", "SGD", "RMSprop"), default="ADAM")
+    group.add_argument("--momentum", type=number(float, low=0, high=1), default=0.9, help="of SGD")
+    group.add_argument("--beta1", type=number(float, low=0, high=1), default=0.9, help="of Adam")
+    group.add_argument("--beta2", type=number(float, low=0, high=1), default=0.999, help="of Adam")
+    group.add_argument("--epsilon", type=positive, default=1e-8, help="of Adam and RMSprop")
+    group.add_argument("--weight_decay", type=non_negative, default=0.0)
+
+
+def _add_testing(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--test_only", action="store_true", help="main.py: evaluate on the test sets, do not train")
+    group.add_argument("--self_ensemble", action="store_true", help="average over the 8 flips and rotations")
+    group.add_argument("--save_results", action="store_true", help="write the SR pictures")
+
+
+def _add_run(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--save", default="cdsr", help="name of the run, below experiment/")
+    group.add_argument("--load", help="run folder below experiment/ to resume (default: the one of --save)")
+    group.add_argument("--resume", type=int, default=0, help="-1: go on from the last state; N: from epoch N's")
+    group.add_argument("--reset", action="store_true", help="delete the run of that name first")
+    group.add_argument("--save_models", action="store_true", help="keep the weights of every epoch")
+    group.add_argument("--print_every", type=count, default=100, help="iterations between log lines")
+    group.add_argument(
+        "--use_tb_logger", action=argparse.BooleanOptionalAction, default=True, help="write TensorBoard files"
+    )
+
+
+def parse_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse and validate; exits with code 2 and a message where the options contradict each other."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser()
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--template", choices=sorted(TEMPLATES))
+    template = finder.parse_known_args(argv)[0].template
+    if template:
+        parser.set_defaults(**TEMPLATES[template])
+    args = parser.parse_args(argv)
+    if args.data_test:
+        args.test_sets = args.data_test.split("+")
+    if args.sample_mode is None:
+        args.sample_mode = "s-fold" if args.degradation == "cdsr" else "bicubic"
+    for problem in contradictions(args):
+        parser.error(problem)
+    return args
+
+
+def contradictions(args: argparse.Namespace) -> list[str]:
+    """List what cannot be meant, in words for the user."""
+    given = {name: getattr(args, name) is not None for name in ("sig", "sig1", "sig2", "lambda_1", "lambda_2")}
+    rules = [
+        (args.blur_kernel % 2 == 0, f"--blur_kernel {args.blur_kernel} is even; a kernel has a centre: give 21"),
+        (args.sig_min > args.sig_max, f"--sig_min {args.sig_min:g} is above --sig_max {args.sig_max:g}"),
+        (args.lambda_min > args.lambda_max, f"--lambda_min {args.lambda_min:g} > --lambda_max {args.lambda_max:g}"),
+        (args.split_batch > args.batch_size, f"--split_batch {args.split_batch} is above --batch_size"),
+        (args.cpu and args.device not in ("auto", "cpu"), f"--cpu contradicts --device {args.device}"),
+        (given["sig1"] != given["sig2"], "--sig1 and --sig2 go together: give both variances of the kernel"),
+        (given["lambda_1"] != given["lambda_2"], "--lambda_1 and --lambda_2 go together: give both"),
+        (
+            given["sig1"] and args.degradation == "dasr",
+            "--sig1 and --sig2 are cdsr's; dasr takes --lambda_1, --lambda_2",
+        ),
+        (given["lambda_1"] and args.degradation == "cdsr", "--lambda_1 and --lambda_2 are dasr's; cdsr takes --sig1"),
+        (args.sv_mode > 0 and args.degradation == "dasr", "--sv_mode is cdsr's; dasr has no spatially variant blur"),
+        (args.resume < -1, f"--resume {args.resume}: give -1 for the last state or an epoch"),
+        (args.resume != 0 and args.reset, "--resume keeps a run, --reset deletes it: give one of them"),
+        (
+            not re.fullmatch(r"step(_\d+)*|cosine", args.decay_type),
+            f"--decay_type {args.decay_type}: give step, step_A_B with epochs A and B, or cosine",
+        ),
+        (
+            not re.fullmatch(r"\d+-\d+/\d+-\d+", args.data_range),
+            f"--data_range {args.data_range}: give two ranges such as 1-3450/801-810",
+        ),
+    ]
+    return [message for broken, message in rules if broken]

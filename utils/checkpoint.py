@@ -1,0 +1,131 @@
+"""Reading and writing weights (`.pt`, `.safetensors`) and training states, without ever unpickling code."""
+
+import hashlib
+import json
+import pickle
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from utils.files import replacing
+
+METADATA_KEY = "cdsr"
+"""Where a `.pt` keeps its metadata: an entry of the state dict's `_metadata`, which every PyTorch ignores."""
+
+
+class CheckpointError(ValueError):
+    """A file that cannot be used as a checkpoint; the message names it and says why."""
+
+
+def sha256(path: Path) -> str:
+    """Hash a file's content, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_weights(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write a state dict with JSON-able metadata, atomically; the suffix says the format."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        if path.suffix == ".safetensors":
+            save_file(tensors, temporary, {METADATA_KEY: json.dumps(dict(metadata), default=str)})
+        else:
+            state = OrderedDict(tensors)
+            state._metadata = {METADATA_KEY: json.dumps(dict(metadata), default=str)}  # type: ignore[attr-defined]
+            torch.save(state, temporary)
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a state dict and its metadata (empty where the file has none).
+
+    Raises:
+        CheckpointError: the file is missing, truncated, no checkpoint, or holds pickled code.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}; give an existing .pt or .safetensors file")
+    if path.suffix == ".safetensors":
+        return _load_safetensors(path)
+    state = _load_torch(path)
+    metadata = json.loads(getattr(state, "_metadata", {}).get(METADATA_KEY, "{}"))
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} is no plain state dict of tensors; give a model file, not a training state")
+    return dict(state), metadata
+
+
+def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is truncated or no safetensors file ({error}); fetch it again") from error
+
+
+def _load_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+            message = f"{path} is refused: it holds pickled code or objects, not tensors alone"
+        else:
+            message = f"{path} is truncated or no PyTorch file; fetch it again"
+        raise CheckpointError(message) from error
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is truncated or no PyTorch file ({reason}); fetch it again") from error
+
+
+class StateStore:
+    """The training states of a run: the newest two, each written to a temporary name, synced and renamed.
+
+    Args:
+        folder: `state/` of the run.
+        keep: number of states kept.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def save(self, state: dict[str, Any], *, epoch: int, step: int) -> Path:
+        """Write a state, then drop the oldest ones.
+
+        Raises:
+            OSError: it could not be written; earlier states are as they were.
+        """
+        path = self.folder / f"epoch_{epoch:05d}_step_{step:09d}.pt"
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
+        for old in self.paths()[: -self.keep]:
+            old.unlink()
+        return path
+
+    def paths(self) -> list[Path]:
+        """List the states, oldest first."""
+        return sorted(self.folder.glob("epoch_*_step_*.pt"), key=lambda path: path.stem.split("_step_")[1])
+
+    def load(self, epoch: int = -1) -> tuple[dict[str, Any], Path, list[str]]:
+        """Read the newest state that is whole, or the newest of an epoch.
+
+        Returns:
+            the state, its path, and a line for each newer state that was passed over.
+
+        Raises:
+            CheckpointError: none is left.
+        """
+        candidates = [path for path in self.paths() if epoch == -1 or path.name.startswith(f"epoch_{epoch:05d}_")]
+        passed_over = []
+        for path in reversed(candidates):
+            try:
+                return _load_torch(path), path, passed_over
+            except CheckpointError as error:
+                passed_over.append(f"{error}; falling back to the state before it")
+        wanted = "a state" if epoch == -1 else f"a state of epoch {epoch}"
+        found = ", ".join(path.name for path in self.paths()) or "none"
+        raise CheckpointError(f"no whole file of {wanted} to resume in {self.folder} (there: {found})")

@@ -1,0 +1,213 @@
+"""Pictures on disk and in memory: found, read as 8-bit RGB, written whole, turned into tensors and back.
+
+Pillow reads all formats, so that a truncated or fake file is an error and never half a picture. OpenCV reads the one
+thing that Pillow cuts to its upper 8 bits: colour of 16 bits a channel. Files are handed to both as bytes, so that a
+path may be written in any script. Colour profiles are not applied.
+"""
+
+import io
+import logging
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+import torch
+from PIL import ExifTags, Image
+
+from utils.files import replacing
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff"})
+MAX_PIXELS = 500_000_000  # a larger picture is taken for a decompression bomb
+
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "BMP", "TIFF")  # MPO: the JPEG of many cameras
+_WRITE_OPTIONS: dict[str, dict[str, object]] = {
+    "PNG": {"compress_level": 4},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 95},
+}
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation; 1 is upright
+    2: lambda picture: picture[:, ::-1],
+    3: lambda picture: picture[::-1, ::-1],
+    4: lambda picture: picture[::-1],
+    5: lambda picture: picture.swapaxes(0, 1),
+    6: lambda picture: np.rot90(picture, -1),
+    7: lambda picture: np.rot90(picture, 2).swapaxes(0, 1),
+    8: lambda picture: np.rot90(picture),
+}
+_CONVERSIONS = {
+    "grey": "repeated in the three channels",
+    "palette": "expanded to RGB",
+    "16-bit": "rounded to 8 bits",
+    "alpha": "stripped of its alpha channel",
+    "CMYK": "converted to RGB without a colour profile",
+}
+
+logger = logging.getLogger(__name__)
+_warned: set[str] = set()  # kinds of conversion this process has already spoken of
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read; the message names the file and the cause."""
+
+
+def list_images(folder: Path | str, recursive: bool = False) -> list[Path]:
+    """Pictures in `folder`, by suffix, in natural order (2 before 10); hidden files and folders are left out.
+
+    `recursive` looks in subfolders too, through links, each folder once. ValueError if there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is {'a file' if folder.exists() else 'missing'}: give a folder of pictures")
+    found: list[Path] = []
+    seen: set[str] = set()
+    for parent, subfolders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:  # a link back: its pictures are listed already
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(name for name in subfolders if recursive and not name.startswith("."))
+        pictures = (name for name in files if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES)
+        found += [Path(parent, name) for name in pictures if not name.startswith(".")]
+    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Sort key that orders the numbers inside names by value."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def read_size(path: Path | str) -> tuple[int, int]:
+    """(height, width) of the upright picture from its header alone, not decoded. ImageError as in `read_rgb`."""
+    try:
+        with _existing(path).open("rb") as file, _open(file) as image:
+            _warn_of_conversions(path, image)
+            width, height = image.size
+            if image.format == "TIFF":  # Pillow has turned its size already
+                return height, width
+            # Not PngImageFile.getexif, which decodes the picture to look for EXIF behind it.
+            turned = Image.Image.getexif(image).get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+            return (width, height) if turned else (height, width)
+    except Exception as error:
+        raise _image_error(path, error) from error
+
+
+def read_rgb(path: Path | str) -> np.ndarray:
+    """Read a picture as (H, W, 3) uint8 RGB, upright by its EXIF orientation; of several frames the first.
+
+    Grey, palette, 16-bit and CMYK pictures are converted and alpha is dropped, with one warning per kind in a process.
+    ImageError, naming file and cause, for anything that is not a whole picture of at most MAX_PIXELS pixels.
+    """
+    try:
+        content = _existing(path).read_bytes()
+        with _open(io.BytesIO(content)) as image:
+            _warn_of_conversions(path, image)
+            deep = _is_16_bit(image)
+            image.load()
+            if not deep or image.mode in ("P", "CMYK"):
+                picture = np.asarray(image.convert("RGB"))
+            elif image.mode.startswith("I;16"):
+                picture = _to_8_bit(np.asarray(image))[:, :, None].repeat(3, axis=2)
+            else:
+                picture = _to_8_bit(_read_16_bit_colour(content))
+                if image.format == "TIFF":  # turned by OpenCV already
+                    return np.ascontiguousarray(picture)
+            turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+            return np.ascontiguousarray(turn(picture) if turn else picture)
+    except Exception as error:  # the decoders raise a dozen types on broken files; the cause is kept
+        raise _image_error(path, error) from error
+
+
+def write_image(path: Path | str, picture: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB in the format of the suffix: to a temporary name, then renamed, so never half a file.
+
+    PNG, WebP, BMP and TIFF keep every pixel. Missing folders are made. ValueError for another suffix, shape or type.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ValueError(f"cannot write {path}: its suffix is not one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise ValueError(f"cannot write {path}: expected (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
+    image_format = Image.registered_extensions()[path.suffix.lower()]
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary, format=image_format, **_WRITE_OPTIONS.get(image_format, {}))
+
+
+def to_tensor(picture: np.ndarray) -> torch.Tensor:
+    """(H, W, 3) uint8 to (3, H, W) float32, both RGB in [0, 255]."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float()
+
+
+def to_uint8(tensor: torch.Tensor) -> np.ndarray:
+    """(3, H, W) of any float type on any device to (H, W, 3) uint8, RGB in [0, 255], rounded and clipped."""
+    return np.ascontiguousarray(tensor.detach().float().round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
+
+
+def _existing(path: Path | str) -> Path:
+    path = Path(path)
+    if path.stat().st_size == 0:
+        raise ImageError("the file is empty")
+    return path
+
+
+def _open(file: BinaryIO) -> Image.Image:
+    """Pillow's picture before decoding, its kind and size checked."""
+    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is a warning first; the one below is an error at once
+    image = Image.open(file, formats=_FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS} allowed")
+    if image.mode in ("I", "F") or "I;12" in _raw_modes(image):
+        raise ImageError("its samples have neither 8 nor 16 bits; convert it first")
+    return image
+
+
+def _raw_modes(image: Image.Image) -> str:
+    return " ".join(str(tile[3]) for tile in getattr(image, "tile", []))
+
+
+def _is_16_bit(image: Image.Image) -> bool:
+    return ";16" in _raw_modes(image) or image.mode.startswith("I;16")
+
+
+def _warn_of_conversions(path: Path | str, image: Image.Image) -> None:
+    is_kind = {
+        "grey": image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16"),
+        "palette": image.mode in ("P", "PA"),
+        "16-bit": _is_16_bit(image),
+        "alpha": image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info,
+        "CMYK": image.mode == "CMYK",
+    }
+    for kind in (kind for kind, applies in is_kind.items() if applies and kind not in _warned):
+        _warned.add(kind)
+        logger.warning("%s: %s picture, %s (said once, done for all)", path, kind, _CONVERSIONS[kind])
+
+
+def _read_16_bit_colour(content: bytes) -> np.ndarray:
+    """(H, W, 3) uint16 RGB; alpha dropped, grey with alpha repeated by OpenCV."""
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.dtype != np.uint16 or picture.ndim != 3:
+        raise ImageError("its 16-bit samples are stored in a way that is not supported")
+    return picture[:, :, 2::-1]
+
+
+def _to_8_bit(picture: np.ndarray) -> np.ndarray:
+    """Of [0, 65535] to [0, 255], rounded to nearest: 257 = 65535 / 255."""
+    return ((picture.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _image_error(path: Path | str, error: Exception) -> ImageError:
+    if isinstance(error, FileNotFoundError):
+        cause = "no such file"
+    elif isinstance(error, OSError) and error.strerror:
+        cause = error.strerror
+    elif isinstance(error, Image.UnidentifiedImageError):
+        cause = f"not a picture in one of the formats {', '.join(_FORMATS)}"
+    else:
+        cause = str(error) or type(error).__name__
+    return ImageError(f"cannot read {path}: {cause}")

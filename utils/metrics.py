@@ -1,0 +1,114 @@
+"""PSNR and SSIM as the super-resolution papers report them.
+
+The protocol of the published CDSR and DASR code, which is MATLAB's: 8-bit RGB pictures, the Y channel of BT.601 kept in
+float64 (not rounded), `border` pixels cut off each side (the scale), PSNR against a peak of 255, SSIM with an 11x11
+Gaussian window of standard deviation 1.5 over the positions where the window lies wholly inside the picture.
+"""
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+PEAK = 255.0
+# R, G, B and constant of BT.601 for 8-bit input, "studio" range: black is 16, white is 235.
+BT601_Y = np.array([[65.481 / 255.0, 128.553 / 255.0, 24.966 / 255.0, 16.0]])
+SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
+SSIM_C1 = (0.01 * PEAK) ** 2
+SSIM_C2 = (0.03 * PEAK) ** 2
+
+Picture = npt.NDArray[np.uint8]
+Plane = npt.NDArray[np.float64]
+
+
+def rgb_to_y(picture: Picture) -> Plane:
+    """Luma of BT.601: 16 + (65.481 R + 128.553 G + 24.966 B) / 255, as MATLAB's `rgb2ycbcr` before it rounds.
+
+    picture: (H, W, 3) uint8 RGB. Returns (H, W) float64 in [16, 235].
+    """
+    _check_picture(picture, "picture")
+    return np.asarray(cv2.transform(picture.astype(np.float64), BT601_Y), dtype=np.float64).reshape(picture.shape[:2])
+
+
+def psnr_y(sr: Picture, hr: Picture, border: int) -> float:
+    """Peak signal-to-noise ratio on Y, in dB; `math.inf` where the two are identical (JSON has no such number).
+
+    sr, hr: (H, W, 3) uint8 RGB of equal size. border: pixels cut off each side first, by custom the scale.
+    """
+    _check_pair(sr, hr, border)
+    return _psnr(rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border)))
+
+
+def psnr_rgb(sr: Picture, hr: Picture, border: int) -> float:
+    """PSNR over the three channels together, in dB; otherwise as `psnr_y`."""
+    _check_pair(sr, hr, border)
+    return _psnr(_shave(sr, border).astype(np.float64), _shave(hr, border).astype(np.float64))
+
+
+def ssim_y(sr: Picture, hr: Picture, border: int) -> float:
+    """Structural similarity on Y (Wang et al., 2004), the mean over the valid area; 1 where the two are identical.
+
+    sr, hr: (H, W, 3) uint8 RGB of equal size, at least 11 pixels a side once `border` pixels are cut off each side.
+    """
+    _check_pair(sr, hr, border)
+    height, width = sr.shape[0] - 2 * border, sr.shape[1] - 2 * border
+    if min(height, width) < SSIM_WINDOW:
+        raise ValueError(
+            f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels and has {width}x{height} (width x height) after "
+            f"cutting a border of {border}: measure larger pictures, or cut less"
+        )
+    return _ssim(rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border)))
+
+
+def _psnr(first: Plane, second: Plane) -> float:
+    mean_squared_error = float(np.mean(np.square(first - second)))
+    if mean_squared_error == 0.0:
+        return math.inf
+    return 10.0 * math.log10(PEAK**2 / mean_squared_error)
+
+
+def _ssim(first: Plane, second: Plane) -> float:
+    """SSIM of two (H, W) planes; the variances are the window's own (divided by its weight, not by n - 1)."""
+    mean_1, mean_2 = _window_mean(first), _window_mean(second)
+    means_product = mean_1 * mean_2
+    means_square = np.square(mean_1) + np.square(mean_2)
+    covariance = _window_mean(first * second) - means_product
+    variances = _window_mean(np.square(first) + np.square(second)) - means_square
+    luminance = (2 * means_product + SSIM_C1) / (means_square + SSIM_C1)
+    contrast_structure = (2 * covariance + SSIM_C2) / (variances + SSIM_C2)
+    return float(np.mean(luminance * contrast_structure))
+
+
+def _window_mean(plane: Plane) -> Plane:
+    """Gaussian-weighted mean under each window that lies wholly inside: (H, W) -> (H - 10, W - 10)."""
+    window = cv2.getGaussianKernel(SSIM_WINDOW, SSIM_SIGMA, cv2.CV_64F)
+    return _shave(cv2.sepFilter2D(plane, cv2.CV_64F, window, window), SSIM_WINDOW // 2)
+
+
+def _shave(picture: np.ndarray, border: int) -> np.ndarray:
+    height, width = picture.shape[:2]
+    return picture[border : height - border, border : width - border]
+
+
+def _check_picture(picture: np.ndarray, name: str) -> None:
+    if picture.dtype != np.uint8:
+        raise ValueError(f"{name} is {picture.dtype}; metrics are taken on uint8: round and clip to 0..255 first")
+    if picture.ndim != 3 or picture.shape[2] != 3:
+        raise ValueError(f"{name} has the shape {picture.shape}; allowed is (height, width, 3), RGB")
+
+
+def _check_pair(sr: np.ndarray, hr: np.ndarray, border: int) -> None:
+    _check_picture(sr, "sr")
+    _check_picture(hr, "hr")
+    if sr.shape != hr.shape:
+        raise ValueError(
+            f"sr is {sr.shape[1]}x{sr.shape[0]} and hr {hr.shape[1]}x{hr.shape[0]} (width x height): they must be of "
+            "one size; crop hr to a multiple of the scale before making lr from it"
+        )
+    if border < 0 or 2 * border >= min(sr.shape[:2]):
+        raise ValueError(
+            f"border {border} leaves nothing of a picture of {sr.shape[1]}x{sr.shape[0]} (width x height); allowed is "
+            f"0 to {(min(sr.shape[:2]) - 1) // 2}"
+        )

@@ -1,0 +1,130 @@
+"""A run: its folder below `experiment/`, what it records of itself, and its logs."""
+
+import json
+import logging
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.files import write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+EXPERIMENT = Path("experiment")
+
+logger = logging.getLogger("cdsr")
+
+
+def run_name(*, save: str, scale: int, sample_mode: str, blur_type: str) -> str:
+    """Name a run as the published code does: NAME_xS_MODE_BLUR."""
+    return f"{save}_x{scale}_{sample_mode}_{blur_type.removesuffix('_gaussian')}"
+
+
+def prepare_run(folder: Path, *, reset: bool, resume: bool) -> None:
+    """Make the folder of a run.
+
+    Raises:
+        ValueError: it holds a run already, and neither `--reset` nor `--resume` is given.
+    """
+    exists = folder.is_dir() and any(folder.iterdir())
+    if exists and reset:
+        shutil.rmtree(folder)
+    elif exists and not resume:
+        raise ValueError(
+            f"{folder} holds a run already; go on with --resume -1, delete it with --reset, or name another by --save"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def environment() -> dict[str, Any]:
+    """Describe what a result depends on: commit, versions, device, command, time."""
+    return {
+        "commit": _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "-uno") else ""),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "date": time.strftime("%Y-%m-%d %H:%M:%S%z"),
+    }
+
+
+def _git(*words: str) -> str:
+    try:
+        answer = subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
+class RunLogger:
+    """`train.log` for people, `metrics.jsonl` for programs, `tb_logger/` for TensorBoard.
+
+    Args:
+        folder: the run's.
+        use_tensorboard: write `tb_logger/`.
+    """
+
+    def __init__(self, folder: Path, *, use_tensorboard: bool = False) -> None:
+        self.folder = folder
+        handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        logger.addHandler(handler)
+        self._handler = handler
+        self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self._writer = None
+        if use_tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder / "tb_logger"))
+
+    def describe_run(self, options: Mapping[str, Any]) -> None:
+        """Save the resolved options and the environment: enough to run it again."""
+        write_json(self.folder / "setting.json", dict(options))
+        write_json(self.folder / "environment.json", environment())
+
+    def metrics(self, row: Mapping[str, Any], *, step: int) -> None:
+        """Append a row; numbers go to TensorBoard too."""
+        self._metrics.write(json.dumps({"iteration": step, **row}) + "\n")
+        self._metrics.flush()
+        if self._writer:
+            for name, value in row.items():
+                if isinstance(value, int | float):
+                    self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flush and let go of the files."""
+        logger.removeHandler(self._handler)
+        self._handler.close()
+        self._metrics.close()
+        if self._writer:
+            self._writer.close()
+
+
+def log_to_console() -> None:
+    """Show the project's messages on standard error, past any progress bar."""
+    from tqdm import tqdm
+
+    class BarFriendly(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tqdm.write(self.format(record), file=sys.stderr)
+
+    if not logger.handlers:
+        logger.addHandler(BarFriendly())
+    logger.setLevel(logging.INFO)

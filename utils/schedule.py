@@ -1,0 +1,62 @@
+"""Phases and learning rates: what each epoch trains, and how fast (CDSR, section 4.1)."""
+
+import enum
+import math
+from dataclasses import dataclass
+
+
+class Phase(enum.Enum):
+    """What an epoch trains."""
+
+    ENCODER = "encoder"
+    JOINT = "joint"
+    FROZEN = "frozen"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The owner of phases and learning rates. Epochs count from 1, steps of an epoch from 0.
+
+    Attributes:
+        epochs_encoder: last epoch of the encoder phase; -1: none.
+        epochs_sr: epochs after it.
+        freeze_epoch: last epoch that trains the encoder.
+        steps_per_epoch: iterations of an epoch.
+        decay_type: `step`, `step_A_B` (at epochs A and B of the joint phase) or `cosine` (to 0 at the end).
+    """
+
+    epochs_encoder: int = -1
+    epochs_sr: int = 700
+    freeze_epoch: int = 600
+    steps_per_epoch: int = 1000
+    lr_encoder: float = 1e-3
+    lr_sr: float = 1e-4
+    lr_decay_encoder: int = 60
+    lr_decay_sr: int = 125
+    gamma_encoder: float = 0.1
+    gamma_sr: float = 0.5
+    decay_type: str = "step"
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of both phases."""
+        return max(self.epochs_encoder, 0) + self.epochs_sr
+
+    def phase(self, epoch: int) -> Phase:
+        """Say what an epoch trains."""
+        if epoch <= self.epochs_encoder:
+            return Phase.ENCODER
+        return Phase.JOINT if epoch <= self.freeze_epoch else Phase.FROZEN
+
+    def learning_rate(self, epoch: int, step: int) -> float:
+        """Give the rate of a step of an epoch."""
+        if self.phase(epoch) is Phase.ENCODER:
+            return self.lr_encoder * self.gamma_encoder ** (epoch // self.lr_decay_encoder)
+        joint_epoch = epoch - self.epochs_encoder
+        if self.decay_type == "cosine":
+            done = (epoch - 1 - max(self.epochs_encoder, 0)) * self.steps_per_epoch + step
+            return self.lr_sr * 0.5 * (1 + math.cos(math.pi * done / (self.epochs_sr * self.steps_per_epoch)))
+        if self.decay_type == "step":
+            return self.lr_sr * self.gamma_sr ** (joint_epoch // self.lr_decay_sr)
+        milestones = [int(word) for word in self.decay_type.split("_")[1:]]
+        return self.lr_sr * self.gamma_sr ** sum(joint_epoch > milestone for milestone in milestones)
