@@ -32,7 +32,7 @@ test: lint ## lint, then the tests (under 5 minutes on two cores, no GPU needed)
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED_DEV) ## the tests marked slow
-	$(BIN)/python -m pytest -q -m slow $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -m slow $(PYTEST_ARGS) || [ $$? -eq 5 ]  # 5: there is none yet
 
 lint: $(INSTALLED_DEV) ## linter, format check, type checker
 	$(BIN)/ruff check .

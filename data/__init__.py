@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from data.df2k import TrainingCrops, split_range
 from data.sources import CACHE_BYTES, FolderSource, PictureSource, open_source
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("cdsr")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Pack a folder of HR pictures into one LMDB file of raw pixels, from which training never decodes.
 
-`python -m data.build_lmdb --dir_data DIR --out FILE.lmdb`. The file takes 3 bytes a pixel (DF2K: about 29 GB) and is written to a temporary name first.
+`python -m data.build_lmdb --dir_data DIR --out FILE.lmdb`. The file takes 3 bytes a pixel
+(DF2K: about 29 GB) and is written to a temporary name first.
 """
 
 import argparse

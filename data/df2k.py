@@ -19,12 +19,19 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from data.sources import MAX_NAMED, PictureSource
+from data.sources import MAX_NAMED, PictureSource, warn_once
 from utils.image import ImageError
 
 _ORDER, _CROPS = 0, 1  # streams of random numbers
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("cdsr")
+
+
+class TrainingSetError(ValueError):
+    """The pictures cannot be read any more. Says so in one line even where a worker's traceback was put around it."""
+
+    def __str__(self) -> str:
+        return super().__str__().rpartition(f"{type(self).__name__}: ")[2].strip()
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class TrainingCrops(Dataset[torch.Tensor]):
 
     batch_size: pairs in the batch of all ranks together; rank r has rows r·B to (r+1)·B of it, B being its share.
     A picture that cannot be decoded is named once in a warning, and the next one of the source stands in for it for
-    good; ValueError when more than half of them fail.
+    good; TrainingSetError when more than half of them fail.
     """
 
     def __init__(
@@ -126,7 +133,7 @@ class TrainingCrops(Dataset[torch.Tensor]):
         self._broken[picture] = True
         num_broken = int(self._broken.sum())
         if 2 * num_broken > len(self._broken):
-            raise ValueError(
+            raise TrainingSetError(
                 f"{num_broken} of {len(self._broken)} training pictures cannot be read (the last: {error}): "
                 "is --dir_data still there and whole?"
             ) from error
@@ -162,9 +169,9 @@ def split_range(data_range: str, count: int) -> tuple[np.ndarray, np.ndarray]:
             "are held out"
         )
     if max(train_last, last) > count:
-        logger.warning(
-            "--data_range %s goes beyond the %d pictures there are: %d for training, %d to %d for validation",
-            *(data_range, count, len(train), validation[0] + 1, validation[-1] + 1),
+        warn_once(
+            f"--data_range {data_range} goes beyond the {count} pictures there are: {len(train)} for training, "
+            f"{validation[0] + 1} to {validation[-1] + 1} for validation"
         )
     return train, validation
 

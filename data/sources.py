@@ -1,5 +1,6 @@
 """Where training pictures come from: a folder of files, or a packed LMDB. Both give the same pixels by index."""
 
+import functools
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from utils.image import IMAGE_SUFFIXES, ImageError, list_images, read_rgb, read_
 CACHE_BYTES = 2 * 1024**3  # decoded pictures kept in memory, over all workers of a process
 MAX_NAMED = 10  # pictures named one by one in a warning before the rest is only counted
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("cdsr")
 
 
 class PictureSource(Protocol):
@@ -129,10 +130,16 @@ def read_sizes(folder: Path, names: list[str]) -> tuple[list[str], np.ndarray]:
 
 
 def warn_of_skipped(path: Path, names: Sequence[str], reason: str) -> None:
-    """One warning that names the pictures left out."""
+    """Warn, naming the pictures left out."""
     if names:
         more = f"; and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        logger.warning("%s: %d skipped, %s: %s%s", path, len(names), reason, "; ".join(names[:MAX_NAMED]), more)
+        warn_once(f"{path}: {len(names)} skipped, {reason}: {'; '.join(names[:MAX_NAMED])}{more}")
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Warn, unless this process has said the same before: a data set is opened for training and for validation."""
+    logger.warning("%s", message)
 
 
 def _open_folder(path: Path, cache_bytes: int) -> FolderSource:

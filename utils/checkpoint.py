@@ -1,10 +1,10 @@
 """Reading and writing weights (`.pt`, `.safetensors`) and training states, without ever unpickling code."""
 
+import contextlib
 import hashlib
 import json
-import pickle
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,19 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextlib.contextmanager
+def _failing_as_oserror() -> Iterator[None]:
+    """Torch and safetensors report a full disk by errors of their own."""
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        raise OSError(f"writing failed, is the disk full? ({str(error).splitlines()[0]})") from error
+
+
 def save_weights(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write a state dict with JSON-able metadata, atomically; the suffix says the format."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, _failing_as_oserror():
         if path.suffix == ".safetensors":
             save_file(tensors, temporary, {METADATA_KEY: json.dumps(dict(metadata), default=str)})
         else:
@@ -70,15 +79,11 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _load_torch(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
-            message = f"{path} is refused: it holds pickled code or objects, not tensors alone"
-        else:
-            message = f"{path} is truncated or no PyTorch file; fetch it again"
-        raise CheckpointError(message) from error
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is truncated or no PyTorch file ({reason}); fetch it again") from error
+    except Exception as error:  # what a damaged file raises has no common type
+        bare_pickle = path.is_file() and path.open("rb").read(1) == b"\x80" and "Unsupported operand" in str(error)
+        if bare_pickle or ("Weights only load failed" in str(error) and "GLOBAL" in str(error)):
+            raise CheckpointError(f"{path} is refused: it holds pickled code or objects, not tensors alone") from error
+        raise CheckpointError(f"{path} is truncated or no PyTorch file; fetch it again") from error
 
 
 class StateStore:
@@ -100,7 +105,7 @@ class StateStore:
             OSError: it could not be written; earlier states are as they were.
         """
         path = self.folder / f"epoch_{epoch:05d}_step_{step:09d}.pt"
-        with replacing(path) as temporary:
+        with replacing(path) as temporary, _failing_as_oserror():
             torch.save(state, temporary)
         for old in self.paths()[: -self.keep]:
             old.unlink()

@@ -23,7 +23,7 @@ from utils.files import replacing
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 500_000_000  # a larger picture is taken for a decompression bomb
 
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "BMP", "TIFF")  # MPO: the JPEG of many cameras
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF")
 _WRITE_OPTIONS: dict[str, dict[str, object]] = {
     "PNG": {"compress_level": 4},
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -47,7 +47,7 @@ _CONVERSIONS = {
     "CMYK": "converted to RGB without a colour profile",
 }
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("cdsr")
 _warned: set[str] = set()  # kinds of conversion this process has already spoken of
 
 

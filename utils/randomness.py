@@ -1,5 +1,6 @@
 """Seeding, and the random states that a resume restores."""
 
+# ruff: noqa: NPY002 - the legacy global state is what third-party code draws from
 import random
 from typing import Any
 

@@ -1,0 +1,72 @@
+"""Gaussian blur kernels, one per picture, made all at once.
+
+A kernel is the density of a two-dimensional Gaussian on the pixel grid. Its covariance has the eigenvalues variance_1 and
+variance_2; the eigenvector of the first lies theta radians from the x axis (columns) towards the y axis (rows, downwards).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MIN_VARIANCE = 1e-8  # below it a kernel is the delta (or, centred between pixels, the mean of the nearest ones)
+EPSILON = torch.finfo(torch.float64).eps
+
+
+def gaussian_kernels(variance_1: Tensor, variance_2: Tensor, theta: Tensor, *, size: int, corner: int = 0) -> Tensor:
+    """Draw Gaussians on the upper-left (size - corner)^2 of size x size grids.
+
+    variance_1, variance_2: (...) eigenvalues of the covariance, in squared HR pixels; 0 gives a delta.
+    theta: (...) radians.
+    corner: rows and columns left 0 at the bottom and the right; `scale - 1` in the convention of CDSR, else 0.
+    Returns (..., size, size) float32, not negative, each kernel of sum 1. Values under eps (of float64) times the largest
+    are 0, as published for CDSR; DASR keeps them, which changes nothing that float32 can hold.
+    """
+    drawn = size - corner
+    coordinates = torch.arange(drawn, dtype=torch.float64, device=theta.device) - (drawn - 1) / 2
+    y, x = torch.meshgrid(coordinates, coordinates, indexing="ij")
+    monomials = torch.stack((x * x, x * y, y * y)).flatten(1)  # (3, drawn^2)
+
+    # x^T P x with the precision P = U diag(1 / variance) U^T, U the rotation by theta.
+    precision_1 = 1 / variance_1.double().clamp(min=MIN_VARIANCE)
+    precision_2 = 1 / variance_2.double().clamp(min=MIN_VARIANCE)
+    cos, sin = theta.double().cos(), theta.double().sin()
+    p_xx = cos * cos * precision_1 + sin * sin * precision_2
+    p_xy = cos * sin * (precision_1 - precision_2)
+    p_yy = sin * sin * precision_1 + cos * cos * precision_2
+    exponent = torch.stack((p_xx, 2 * p_xy, p_yy), dim=-1) @ monomials * -0.5  # (..., drawn^2)
+
+    kernel = (exponent - exponent.amax(-1, keepdim=True)).exp()  # the largest is 1, however narrow the Gaussian
+    kernel = kernel.where(kernel >= EPSILON, 0)
+    kernel = (kernel / kernel.sum(-1, keepdim=True)).unflatten(-1, (drawn, drawn))
+    return F.pad(kernel, (0, corner, 0, corner)).float()  # (..., size, size)
+
+
+def block_covariances(mode: int, *, scale: int, rows: int, columns: int, seeds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Kernel parameters of spatially variant mode 1 to 6 for a picture of rows x columns blocks.
+
+    seeds: (B,) integers, one per picture, from which mode 5 draws; the others are the same for every picture.
+    Returns variance_1, variance_2, theta (radians), each (B, rows, columns) float64.
+    """
+    a, b = (2.5 - 0.175) * scale, 0.175 * scale
+    down = (torch.arange(rows, dtype=torch.float64) / rows)[:, None].expand(rows, columns)  # h / H
+    right = (torch.arange(columns, dtype=torch.float64) / columns).expand(rows, columns)  # w / W
+    zero, one = torch.zeros_like(down), torch.ones_like(down)
+    if mode == 5:
+        draws = torch.stack([_uniform((3, rows, columns), int(seed)) for seed in seeds], dim=1)  # (3, B, rows, columns)
+        return a * draws[0] + b, a * draws[1] + b, math.pi * draws[2]
+    checker = (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
+    covariance = {
+        1: (a * one + b, a * down + b, zero),
+        2: (a * right + b, a * down + b, zero),
+        3: (a * one + b, b * one, math.pi * down),
+        4: (a * right + b, a * down + b, math.pi * down),
+        6: (a * one + b, b * one, math.pi / 4 + math.pi / 2 * checker),
+    }[mode]
+    variance_1, variance_2, theta = (values.expand(len(seeds), rows, columns) for values in covariance)
+    return variance_1, variance_2, theta
+
+
+def _uniform(shape: tuple[int, ...], seed: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

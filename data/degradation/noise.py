@@ -1,0 +1,21 @@
+"""Gaussian noise, and the step to 8 bits that ends every degradation."""
+
+import torch
+from torch import Tensor
+
+
+def gaussian_noise(shape: torch.Size, level: Tensor, generator: torch.Generator) -> Tensor:
+    """Noise of the given shape (B, ...), whose standard deviation is level (B,), in the units of the picture.
+
+    It is drawn on the generator's device, independently for each value. level: on the CPU; copied without waiting.
+    """
+    noise = torch.randn(shape, generator=generator, device=generator.device)
+    if noise.device.type == "cuda":
+        level = level.pin_memory()
+    level = level.to(noise.device, noise.dtype, non_blocking=True)
+    return noise.mul_(level.reshape(-1, *(1,) * (len(shape) - 1)))
+
+
+def quantise(picture: Tensor) -> Tensor:
+    """Clip to [0, 255] and round to whole grey levels (ties to even); the type stays."""
+    return picture.clamp(0, 255).round()

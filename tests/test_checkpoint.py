@@ -1,0 +1,139 @@
+"""Weights and states on disk: round trips, and every damaged or dangerous file refused."""
+
+import os
+import pickle  # noqa: TID251
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from utils.checkpoint import CheckpointError, StateStore, load_weights, save_weights, sha256
+from utils.files import replacing, write_json
+
+TENSORS = {"G.a.weight": torch.arange(6.0).view(2, 3), "G.n": torch.tensor(7)}
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """Let no file grow beyond 100 kB, which fails a write as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_weights_and_metadata_round_trip(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"model{suffix}"
+    save_weights(path, TENSORS, {"scale": 2, "sig_max": 5.0})
+    tensors, metadata = load_weights(path)
+    assert metadata == {"scale": 2, "sig_max": 5.0}
+    assert tensors.keys() == TENSORS.keys()
+    assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_pt_file_is_a_plain_state_dict_for_others(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    save_weights(path, {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}, {"scale": 2})
+    linear = torch.nn.Linear(3, 2)
+    linear.load_state_dict(torch.load(path, weights_only=True), strict=True)
+    assert linear.weight.sum() == 6
+
+
+def test_files_without_metadata_load(tmp_path: Path) -> None:
+    torch.save(TENSORS, tmp_path / "published.pt")
+    assert load_weights(tmp_path / "published.pt")[1] == {}
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("keep", [0, 10, 300])
+def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, keep: int) -> None:
+    path = tmp_path / f"model{suffix}"
+    save_weights(path, {"w": torch.randn(100)}, {})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=f"model{suffix} is truncated"):
+        load_weights(path)
+
+
+class Bomb:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_pickled_code_is_refused_and_not_run(tmp_path: Path, legacy: bool) -> None:
+    path, trace = tmp_path / "bomb.pt", tmp_path / "ran"
+    if legacy:
+        path.write_bytes(pickle.dumps({"w": Bomb(trace)}))
+    else:
+        torch.save({"w": Bomb(trace)}, path)
+    with pytest.raises(CheckpointError, match=r"bomb\.pt is refused: it holds pickled code"):
+        load_weights(path)
+    assert not trace.exists()
+
+
+def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "model": TENSORS}, tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match="no plain state dict"):
+        load_weights(tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        load_weights(tmp_path / "absent.pt")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, suffix: str, small_disk: None) -> None:
+    path = tmp_path / f"model{suffix}"
+    save_weights(path, TENSORS, {})
+    before = sha256(path)
+    with pytest.raises(OSError, match="is the disk full"):
+        save_weights(path, {"w": torch.randn(100_000)}, {})
+    assert sha256(path) == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_full_disk_leaves_the_old_state(tmp_path: Path, small_disk: None) -> None:
+    store = StateStore(tmp_path)
+    kept = store.save({"step": 1}, epoch=1, step=1)
+    with pytest.raises(OSError, match="is the disk full"):
+        store.save({"step": 2, "weights": torch.randn(100_000)}, epoch=1, step=2)
+    assert store.paths() == [kept]
+    assert store.load()[0] == {"step": 1}
+
+
+def test_the_newest_two_states_stay(tmp_path: Path) -> None:
+    store = StateStore(tmp_path)
+    for step in (9, 10, 11):
+        store.save({"step": step}, epoch=step // 5, step=step)
+    assert [path.name for path in store.paths()] == ["epoch_00002_step_000000010.pt", "epoch_00002_step_000000011.pt"]
+    assert store.load()[0] == {"step": 11}
+
+
+def test_a_corrupt_newest_state_falls_back(tmp_path: Path) -> None:
+    store = StateStore(tmp_path)
+    store.save({"step": 1}, epoch=1, step=1)
+    newest = store.save({"step": 2}, epoch=2, step=2)
+    newest.write_bytes(newest.read_bytes()[:50])
+    state, path, passed_over = store.load()
+    assert state == {"step": 1}
+    assert path.name == "epoch_00001_step_000000001.pt"
+    assert len(passed_over) == 1 and "falling back" in passed_over[0]
+    with pytest.raises(CheckpointError, match="epoch 2 to resume"):
+        store.load(epoch=2)
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "setting.json"
+    write_json(path, {"scale": 2})
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert '"scale": 2' in path.read_text()
+    assert len(list(tmp_path.iterdir())) == 1

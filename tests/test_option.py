@@ -1,0 +1,98 @@
+"""The command line: the published commands, templates, and what is refused before any file is made."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from option import TEMPLATES, build_parser, parse_options
+
+ROOT = Path(__file__).parent.parent
+
+PUBLISHED_TRAIN = (
+    "--dir_data=/root/DF2k/HR --model=CDSR --scale=2 --blur_type=aniso_gaussian --noise=0 --sig_min=0.35 --sig_max=5 "
+    "--batch_size=32 --save=cdsr --epochs_encoder=-1 --n_GPUs=1 --freeze_epoch 600 --sv_mode 0"
+)
+PUBLISHED_TEST = (
+    "--dir_data=/root/DF2k/HR --model=CDSR --scale=2 --blur_type=aniso_gaussian --noise=0 "
+    "--pre_train experiment/cdsr_x2_bicubic_aniso/model/model_492_psnr_36.17.pt --sv_mode 0 --n_GPUs=1"
+)
+
+
+def test_the_published_commands_parse() -> None:
+    args = parse_options(PUBLISHED_TRAIN.split())
+    assert (args.epochs_encoder, args.freeze_epoch, args.sig_max, args.batch_size) == (-1, 600, 5.0, 32)
+    args = parse_options(PUBLISHED_TEST.split())
+    assert args.pre_train.name == "model_492_psnr_36.17.pt"
+    assert args.test_sets == ["Set5", "Set14", "B100", "Urban100"]
+
+
+def test_every_option_is_read_somewhere() -> None:
+    sources = "".join(
+        path.read_text(encoding="utf-8")
+        for path in ROOT.rglob("*.py")
+        if not {".venv", "tests", "experiment"} & set(path.relative_to(ROOT).parts)
+    )
+    names = {action.dest for action in build_parser()._actions} - {"help", "template"}
+    unread = {name for name in names if not re.search(rf"args\.{name}\b|\"{name}\"", sources)}
+    assert not unread
+
+
+def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        parse_options(line.split())
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--blur_kernel 20", "--blur_kernel 20 is even"),
+        ("--sig_min 3 --sig_max 1", "--sig_min 3 is above --sig_max 1"),
+        ("--scale 5", r"5 is outside \[1, 4\]"),
+        ("--scale 0", r"0 is outside \[1, 4\]"),
+        ("--patch_size 5", r"5 is outside \[12"),
+        ("--batch_size x", "'x' is no int"),
+        ("--bach_size 4", "did you mean --batch_size"),
+        ("--epoch_encoder=3", "did you mean --epochs_encoder"),
+        ("--sig1 2", "--sig1 and --sig2 go together"),
+        ("--degradation dasr --sv_mode 1", "no spatially variant"),
+        ("--degradation dasr --sig1 1 --sig2 1", "dasr takes --lambda_1"),
+        ("--resume -1 --reset", "give one of them"),
+        ("--split_batch 9 --batch_size 8", "above --batch_size"),
+        ("--decay_type sometimes", "--decay_type sometimes"),
+        ("--data_range 1-800", "two ranges"),
+        ("--cpu --device cuda", "--cpu contradicts"),
+        ("--lr_sr 0", r"outside \(0"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
+    assert re.search(message, refusal(capsys, line))
+
+
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
+def test_templates_parse_and_yield_to_the_user(name: str) -> None:
+    recipe = TEMPLATES[name]
+    args = parse_options(["--template", name])
+    assert all(getattr(args, key) == value for key, value in recipe.items())
+    args = parse_options(["--template", name, "--batch_size", "7"])
+    assert args.batch_size == 7
+    assert args.scale == recipe["scale"]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_paper_recipes_scale_the_variances(scale: int) -> None:
+    args = parse_options(["--template", f"paper_x{scale}"])
+    assert args.sig_min == pytest.approx(0.175 * scale)
+    assert args.sig_max == pytest.approx(2.5 * scale)
+
+
+def test_sampling_follows_the_convention() -> None:
+    assert parse_options([]).sample_mode == "s-fold"
+    assert parse_options(["--degradation", "dasr"]).sample_mode == "bicubic"
+    assert parse_options(["--sample_mode", "bicubic"]).sample_mode == "bicubic"
+
+
+def test_sets_in_the_spelling_of_edsr() -> None:
+    assert parse_options(["--data_test", "Set5+B100"]).test_sets == ["Set5", "B100"]

@@ -1,0 +1,146 @@
+"""Schedules, tiles, generators, runs and inference: by value or by identity."""
+
+import json
+import os
+import random
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from model.bicubic import Bicubic
+from utils.device import select_device
+from utils.inference import Upscaler
+from utils.randomness import generator_for, random_states, restore_random_states, seed_everything
+from utils.run import RunLogger, prepare_run, run_name
+from utils.schedule import Phase, Schedule
+from utils.signals import StopRequest
+from utils.tiling import tile_starts, tiled_super_resolve
+
+
+def test_phases_and_steps_of_the_paper() -> None:
+    schedule = Schedule(epochs_encoder=100, epochs_sr=500, freeze_epoch=400, lr_decay_encoder=60, lr_decay_sr=125)
+    assert schedule.num_epochs == 600
+    assert [schedule.phase(epoch) for epoch in (1, 100, 101, 400, 401)] == [
+        Phase.ENCODER,
+        Phase.ENCODER,
+        Phase.JOINT,
+        Phase.JOINT,
+        Phase.FROZEN,
+    ]
+    assert schedule.learning_rate(59, 0) == 1e-3
+    assert schedule.learning_rate(60, 0) == pytest.approx(1e-4)
+    assert schedule.learning_rate(224, 0) == 1e-4
+    assert schedule.learning_rate(225, 0) == pytest.approx(5e-5)
+
+
+def test_no_encoder_phase() -> None:
+    schedule = Schedule(epochs_encoder=-1, epochs_sr=3)
+    assert schedule.num_epochs == 3
+    assert schedule.phase(1) is Phase.JOINT
+
+
+def test_cosine_falls_to_zero_over_the_joint_phase() -> None:
+    schedule = Schedule(epochs_encoder=2, epochs_sr=4, steps_per_epoch=10, lr_sr=1.0, decay_type="cosine")
+    assert schedule.learning_rate(3, 0) == 1.0
+    assert schedule.learning_rate(5, 0) == pytest.approx(0.5)
+    assert 0 < schedule.learning_rate(6, 9) < 0.01
+
+
+def test_milestones() -> None:
+    schedule = Schedule(epochs_encoder=0, epochs_sr=9, lr_sr=1.0, gamma_sr=0.1, decay_type="step_2_5")
+    assert [schedule.learning_rate(epoch, 0) for epoch in (2, 3, 6)] == pytest.approx([1.0, 0.1, 0.01])
+
+
+@pytest.mark.parametrize(("length", "tile", "overlap"), [(100, 40, 8), (41, 40, 8), (40, 40, 8), (5, 40, 8), (999, 64, 16)])
+def test_tiles_cover_and_overlap(length: int, tile: int, overlap: int) -> None:
+    starts = tile_starts(length, tile, overlap)
+    assert starts[0] == 0
+    assert starts[-1] + min(tile, length) == length
+    assert all(tile - (after - before) >= overlap for before, after in zip(starts, starts[1:], strict=False))
+
+
+def test_tiles_of_a_local_network_give_the_whole() -> None:
+    lr = torch.rand(1, 3, 70, 93, generator=torch.Generator().manual_seed(0))
+
+    def local(piece: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(piece, scale_factor=2, mode="nearest") + code.sum()
+
+    code = torch.full((1, 4), 0.25)
+    tiled = tiled_super_resolve(local, lr, code, scale=2, tile=40, overlap=8)
+    torch.testing.assert_close(tiled, local(lr, code))
+
+
+def test_too_small_tiles_are_refused() -> None:
+    with pytest.raises(ValueError, match="too small for an overlap"):
+        tiled_super_resolve(lambda lr, code: lr, torch.zeros(1, 3, 50, 50), torch.zeros(1, 1), scale=1, tile=30)
+
+
+def test_self_ensemble_of_an_equivariant_model_changes_nothing() -> None:
+    lr = torch.rand(1, 3, 9, 12, generator=torch.Generator().manual_seed(0)) * 255
+    model = Bicubic(scale=2)
+    plain, ensemble = Upscaler(model)(lr), Upscaler(model, self_ensemble=True)(lr)
+    unclipped = model(lr)
+    inside = (unclipped > 0) & (unclipped < 255)
+    torch.testing.assert_close(ensemble[inside], plain[inside], atol=1e-3, rtol=0)
+
+
+def test_generators_depend_on_their_key_alone() -> None:
+    first = torch.rand(4, generator=generator_for(1, 2, 3))
+    torch.rand(100)
+    assert torch.equal(first, torch.rand(4, generator=generator_for(1, 2, 3)))
+    assert not torch.equal(first, torch.rand(4, generator=generator_for(1, 3, 2)))
+
+
+def test_random_states_survive_a_file(tmp_path: Path) -> None:
+    seed_everything(5)
+    torch.save(random_states(), tmp_path / "states.pt")
+    drawn = random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
+    restore_random_states(torch.load(tmp_path / "states.pt", weights_only=True))
+    assert drawn == (random.random(), np.random.rand(), torch.rand(1).item())  # noqa: NPY002
+
+
+def test_run_names_are_the_published_ones() -> None:
+    name = run_name(save="cdsr", scale=2, sample_mode="s-fold", blur_type="aniso_gaussian")
+    assert name == "cdsr_x2_s-fold_aniso"
+
+
+def test_a_run_is_never_overwritten_silently(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    prepare_run(run, reset=False, resume=False)
+    (run / "train.log").write_text("hours of work")
+    with pytest.raises(ValueError, match=r"--resume -1.*--reset.*--save"):
+        prepare_run(run, reset=False, resume=False)
+    prepare_run(run, reset=False, resume=True)
+    assert (run / "train.log").exists()
+    prepare_run(run, reset=True, resume=False)
+    assert not (run / "train.log").exists()
+
+
+def test_a_run_describes_itself(tmp_path: Path) -> None:
+    run_logger = RunLogger(tmp_path)
+    run_logger.describe_run({"scale": 2, "save": Path("x")})
+    run_logger.metrics({"l1": 3.5}, step=7)
+    run_logger.close()
+    assert json.loads((tmp_path / "setting.json").read_text()) == {"scale": 2, "save": "x"}
+    assert {"commit", "torch", "command", "processor"} <= json.loads((tmp_path / "environment.json").read_text()).keys()
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"iteration": 7, "l1": 3.5}
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    assert select_device("cpu") == torch.device("cpu")
+    assert select_device("auto", cpu=True) == torch.device("cpu")
+    with pytest.raises(ValueError, match="--device cuda:77 is not to be had"):
+        select_device("cuda:77")
+
+
+def test_the_first_signal_is_noticed_and_the_second_one_let_through() -> None:
+    with StopRequest() as stop:
+        assert stop.number is None
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.number == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
