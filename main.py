@@ -54,7 +54,9 @@ def train(args: argparse.Namespace) -> None:
         raise ValueError(f"--model {args.model} has nothing to train; give CDSR or CDSR_S")
     if args.pre_train:
         load_model(model, args.pre_train)
-    samples = build_validation_samples(args)
+    degradation = build_degradation(args)
+    metadata = {"model": args.model, **degradation.config.describe()}
+    samples = build_validation_samples(args, degradation)
 
     folder = EXPERIMENT / run_name(
         save=args.save, scale=args.scale, sample_mode=args.sample_mode, blur_type=args.blur_type
@@ -71,10 +73,10 @@ def train(args: argparse.Namespace) -> None:
         moco=MoCo(model.encoder).to(device),  # type: ignore[arg-type]
         pixel_loss=pixel_loss,
         contrastive_loss=contrastive_loss,
-        degradation=build_degradation(args),
+        degradation=degradation,
         make_loader=lambda start, num_steps: build_train_loader(args, start_step=start, num_steps=num_steps)[0],
         validate=make_validation(args, model, samples, device),
-        save_model=lambda path: save_model(model, path, training_metadata(args)),
+        save_model=lambda path: save_model(model, path, metadata),
         optimizer=build_optimizer(args, model),
         schedule=build_schedule(args),
         config=TrainingConfig(
@@ -112,14 +114,6 @@ def make_validation(
         return summary.psnr, summary.ssim
 
     return validate
-
-
-def training_metadata(args: argparse.Namespace) -> dict[str, object]:
-    """Describe in a checkpoint what it was trained for."""
-    names = ("model", "scale", "degradation", "blur_type", "sample_mode", "blur_kernel", "noise", "sv_mode")
-    ranges = ("sig_min", "sig_max") if args.degradation == "cdsr" or args.blur_type == "iso_gaussian" else ()
-    ranges = ranges or ("lambda_min", "lambda_max")
-    return {name: getattr(args, name) for name in (*names, *ranges)}
 
 
 def build_schedule(args: argparse.Namespace) -> Schedule:

@@ -149,14 +149,14 @@ def _add_degradation(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--sv_mode", type=number(int, low=0, high=6), default=0, help="spatially variant blur, 0: none")
     group.add_argument("--noise", type=number(float, low=0, high=255), default=0.0, help="noise level, [0, 255]")
-    group.add_argument("--sig_min", type=non_negative, default=0.35, help="cdsr aniso: variance; iso: std deviation")
-    group.add_argument("--sig_max", type=non_negative, default=5.0, help="cdsr aniso: variance; iso: std deviation")
+    group.add_argument("--sig_min", type=non_negative, help="smallest width; cdsr aniso: variance, else std deviation")
+    group.add_argument("--sig_max", type=non_negative, help="largest width (defaults: the published ranges)")
     group.add_argument("--sig", type=non_negative, help="test with one isotropic kernel of this standard deviation")
     group.add_argument("--sig1", type=non_negative, help="test with one kernel (cdsr): first variance")
     group.add_argument("--sig2", type=non_negative, help="test with one kernel (cdsr): second variance")
     group.add_argument("--theta", type=float, help="angle of that kernel: radians (cdsr), degrees (dasr)")
-    group.add_argument("--lambda_min", type=positive, default=0.2, help="dasr aniso: smallest standard deviation")
-    group.add_argument("--lambda_max", type=positive, default=4.0, help="dasr aniso: largest standard deviation")
+    group.add_argument("--lambda_min", type=positive, help="dasr aniso: smallest standard deviation (default 0.2)")
+    group.add_argument("--lambda_max", type=positive, help="dasr aniso: largest standard deviation (default 4)")
     group.add_argument("--lambda_1", type=positive, help="test with one kernel (dasr): first standard deviation")
     group.add_argument("--lambda_2", type=positive, help="test with one kernel (dasr): second standard deviation")
 
@@ -242,8 +242,13 @@ def contradictions(args: argparse.Namespace) -> list[str]:
     given = {name: getattr(args, name) is not None for name in ("sig", "sig1", "sig2", "lambda_1", "lambda_2")}
     rules = [
         (args.blur_kernel % 2 == 0, f"--blur_kernel {args.blur_kernel} is even; a kernel has a centre: give 21"),
-        (args.sig_min > args.sig_max, f"--sig_min {args.sig_min:g} is above --sig_max {args.sig_max:g}"),
-        (args.lambda_min > args.lambda_max, f"--lambda_min {args.lambda_min:g} > --lambda_max {args.lambda_max:g}"),
+        *(
+            (None not in (low, high) and low > high, f"--{name}_min {low} is above --{name}_max {high}")
+            for name, low, high in (
+                ("sig", args.sig_min, args.sig_max),
+                ("lambda", args.lambda_min, args.lambda_max),
+            )
+        ),
         (args.split_batch > args.batch_size, f"--split_batch {args.split_batch} is above --batch_size"),
         (args.cpu and args.device not in ("auto", "cpu"), f"--cpu contradicts --device {args.device}"),
         (given["sig1"] != given["sig2"], "--sig1 and --sig2 go together: give both variances of the kernel"),

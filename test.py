@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from data import build_protocol, build_testset
+from data import build_protocol, build_testset  # noqa
 from model import build_model, load_model, pretrained_path
 from option import parse_options
 from utils.checkpoint import sha256

@@ -287,7 +287,7 @@ class Trainer:
         return losses, keys
 
     def _within_threshold(self, losses: dict[str, Tensor]) -> bool:
-        worst = max(float(value) if torch.isfinite(value) else math.inf for value in losses.values())
+        worst = max(value.item() if math.isfinite(value.item()) else math.inf for value in losses.values())
         if worst <= self.config.skip_threshold:
             self.num_skipped_in_a_row = 0
             return True

@@ -4,7 +4,7 @@ import logging
 import signal
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from data.degradation import Degradation, DegradationConfig
 from data.df2k import TrainingCrops, split_range
 from data.sources import CACHE_BYTES, FolderSource, PictureSource, open_source
+from data.validation import ValidationSet
 
 logger = logging.getLogger("cdsr")
 
@@ -89,6 +91,16 @@ def build_train_loader(
 def build_validation_pictures(args: Namespace) -> list[ValidationPicture]:
     """The held-out pictures of the training set, where no loader is needed; args as in `build_train_loader`."""
     return _held_out(_open_split(args, cache_bytes=CACHE_BYTES)[1])
+
+
+def build_degradation(args: Namespace) -> Degradation:
+    """The degradation that the options describe; args: every field of `DegradationConfig`."""
+    return Degradation(DegradationConfig(**{field.name: getattr(args, field.name) for field in fields(DegradationConfig)}))
+
+
+def build_validation_samples(args: Namespace, degradation: Degradation) -> ValidationSet:
+    """The held-out pictures, degraded as in training."""
+    return ValidationSet(build_validation_pictures(args), degradation)
 
 
 def _open_split(args: Namespace, cache_bytes: int) -> tuple[PictureSource, PictureSource]:

@@ -49,7 +49,7 @@ def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:
     ("line", "message"),
     [
         ("--blur_kernel 20", "--blur_kernel 20 is even"),
-        ("--sig_min 3 --sig_max 1", "--sig_min 3 is above --sig_max 1"),
+        ("--sig_min 3 --sig_max 1", "--sig_min 3.0 is above --sig_max 1.0"),
         ("--scale 5", r"5 is outside \[1, 4\]"),
         ("--scale 0", r"0 is outside \[1, 4\]"),
         ("--patch_size 5", r"5 is outside \[12"),
