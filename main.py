@@ -10,7 +10,7 @@ from torch import nn
 
 from data import build_degradation, build_train_loader, build_validation_samples
 from loss import PixelLoss, contrastive_loss
-from model import build_model, load_model, save_model
+from model import Bicubic, build_model, load_model, save_model
 from model.moco import MoCo
 from option import parse_options
 from trainer import Interrupted, Trainer, TrainingConfig, TrainingStopped
@@ -18,6 +18,7 @@ from utils.checkpoint import StateStore
 from utils.device import select_device
 from utils.evaluation import evaluate, summarize
 from utils.inference import Upscaler
+from utils.interfaces import Samples, SuperResolver
 from utils.randomness import seed_everything
 from utils.run import EXPERIMENT, RunLogger, log_to_console, logger, prepare_run, run_name
 from utils.schedule import Schedule
@@ -50,7 +51,7 @@ def train(args: argparse.Namespace) -> None:
     device = select_device(args.device, cpu=args.cpu or args.n_GPUs == 0)
     pixel_loss = PixelLoss(args.loss, rgb_range=args.rgb_range).to(device)
     model = build_model(args, device)
-    if not any(True for _ in model.parameters()):
+    if isinstance(model, Bicubic):
         raise ValueError(f"--model {args.model} has nothing to train; give CDSR or CDSR_S")
     if args.pre_train:
         load_model(model, args.pre_train)
@@ -69,8 +70,8 @@ def train(args: argparse.Namespace) -> None:
     run_logger = RunLogger(folder, use_tensorboard=args.use_tb_logger)
     run_logger.describe_run(vars(args))
     trainer = Trainer(
-        model=model,  # type: ignore[arg-type]
-        moco=MoCo(model.encoder).to(device),  # type: ignore[arg-type]
+        model=model,
+        moco=MoCo(model.encoder).to(device),
         pixel_loss=pixel_loss,
         contrastive_loss=contrastive_loss,
         degradation=degradation,
@@ -104,10 +105,10 @@ def train(args: argparse.Namespace) -> None:
 
 
 def make_validation(
-    args: argparse.Namespace, model: nn.Module, samples: list, device: torch.device
+    args: argparse.Namespace, model: SuperResolver, samples: Samples, device: torch.device
 ) -> Callable[[], tuple[float, float]]:
     """Bind the shared evaluation to the held-out pictures."""
-    upscaler = Upscaler(model, precision=args.precision)  # type: ignore[arg-type]
+    upscaler = Upscaler(model, precision=args.precision)
 
     def validate() -> tuple[float, float]:
         summary = summarize(evaluate(upscaler, samples, device=device, name="validation"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 SCALES = (1, 2, 3, 4)
+PROTOCOLS = ("cdsr", "cdsr-sv", "dasr-iso", "gaussian8", "dasr-aniso")
 TEST_SETS = ["Set5", "Set14", "B100", "Urban100"]
 
 _PAPER = {
@@ -131,6 +132,9 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--test_path", type=Path, default=Path("SRTestset"), help="folder of the test sets")
     group.add_argument("--test_sets", nargs="+", default=TEST_SETS, metavar="SET", help="names of the test sets")
     group.add_argument("--data_test", metavar="SET+SET", help="the same in EDSR's spelling, joined by +")
+    group.add_argument(
+        "--protocol", choices=PROTOCOLS, help="kernels of the test (default: cdsr, or of --degradation dasr its own)"
+    )
     group.add_argument("--dir_demo", type=Path, help="upscale the pictures of this folder instead of a test set")
     group.add_argument("--results", type=Path, help="where --dir_demo writes (default: inside the run)")
 
@@ -259,6 +263,10 @@ def contradictions(args: argparse.Namespace) -> list[str]:
         ),
         (given["lambda_1"] and args.degradation == "cdsr", "--lambda_1 and --lambda_2 are dasr's; cdsr takes --sig1"),
         (args.sv_mode > 0 and args.degradation == "dasr", "--sv_mode is cdsr's; dasr has no spatially variant blur"),
+        (
+            args.protocol is not None and (given["sig"] or given["sig1"] or given["lambda_1"]),
+            "--protocol has kernels of its own: leave out --sig, --sig1, --sig2, --lambda_1, --lambda_2",
+        ),
         (args.resume < -1, f"--resume {args.resume}: give -1 for the last state or an epoch"),
         (args.resume != 0 and args.reset, "--resume keeps a run, --reset deletes it: give one of them"),
         (

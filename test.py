@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from data import build_protocol, build_testset  # noqa
-from model import build_model, load_model, pretrained_path
+from data import build_protocol, build_testset
+from model import Bicubic, build_model, load_model, pretrained_path
 from option import parse_options
 from utils.checkpoint import sha256
 from utils.device import select_device
-from utils.evaluation import Sample, Summary, evaluate, summarize, table, write_results
+from utils.evaluation import Summary, evaluate, summarize, table, write_results
 from utils.image import list_images, read_rgb, to_tensor, to_uint8, write_image
 from utils.inference import DEFAULT_TILE, Upscaler
+from utils.interfaces import Sample
 from utils.randomness import seed_everything
 from utils.run import EXPERIMENT, environment, log_to_console, logger, run_name
 
@@ -47,7 +48,7 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
     """Make the model with its weights; also returns what the result files say of the checkpoint."""
     model = build_model(args, device)
     checkpoint: dict[str, Any] = {"model": args.model, "scale": args.scale}
-    if any(True for _ in model.parameters()):
+    if not isinstance(model, Bicubic):
         path = args.pre_train or pretrained_path(args.model, args.scale)
         if not args.pre_train and not path.is_file():
             raise ValueError(
@@ -59,7 +60,7 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
     elif args.pre_train:
         logger.warning("--pre_train has no effect: %s has no weights", args.model)
     upscaler = Upscaler(
-        model.eval(),  # type: ignore[arg-type]
+        model.eval(),
         precision=args.precision,
         tile=DEFAULT_TILE if args.chop else None,
         self_ensemble=args.self_ensemble,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from utils.checkpoint import StateStore
 from utils.device import autocast
+from utils.interfaces import BlindModel, Contrast, Degrader
 from utils.randomness import generator_for, random_states, restore_random_states
 from utils.run import RunLogger
 from utils.schedule import Phase, Schedule
@@ -28,38 +29,6 @@ MAX_SKIPPED_STEPS = 10
 STREAM_PARAMETERS, STREAM_NOISE = 1, 2
 
 logger = logging.getLogger("cdsr")
-
-
-class BlindModel(Protocol):
-    """What the trainer asks of a network: an encoder, and an SR network that takes its code."""
-
-    encoder: nn.Module
-
-    def encode(self, lr: Tensor) -> Tensor:
-        """Codes of lr (B, 3, H, W) in [0, 255]."""
-
-    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
-        """Super-resolve lr (B, 3, H, W) in [0, 255]."""
-
-
-class Contrast(Protocol):
-    """What the trainer asks of momentum contrast."""
-
-    def contrast(self, encoder: nn.Module, query_lr: Tensor, key_lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes and logits with gradients, and the keys."""
-
-    def enqueue(self, keys: Tensor) -> None:
-        """Remember the keys."""
-
-
-class Degrader(Protocol):
-    """What the trainer asks of a degradation."""
-
-    def draw(self, batch_size: int, generator: torch.Generator) -> Any:
-        """Draw the parameters of a batch on the CPU."""
-
-    def apply(self, hr: Tensor, parameters: Any, noise_generator: torch.Generator | None) -> Tensor:
-        """Degrade HR pictures on their device."""
 
 
 class TrainingStopped(RuntimeError):

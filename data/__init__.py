@@ -7,14 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from data.benchmark import Testset, load_testset
 from data.degradation import Degradation, DegradationConfig
 from data.df2k import TrainingCrops, split_range
+from data.protocols import Protocol, get_protocol, protocol_of_kernel
 from data.sources import CACHE_BYTES, FolderSource, PictureSource, open_source
 from data.validation import ValidationSet
 
@@ -84,6 +87,7 @@ def build_train_loader(
         prefetch_factor=4 if args.n_threads else None,
         pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
         worker_init_fn=_init_worker,
+        generator=torch.Generator(),  # or the workers' seed comes out of the global state, which a resume restores
     )
     return loader, TrainingSet(train, _held_out(validation))
 
@@ -95,7 +99,23 @@ def build_validation_pictures(args: Namespace) -> list[ValidationPicture]:
 
 def build_degradation(args: Namespace) -> Degradation:
     """The degradation that the options describe; args: every field of `DegradationConfig`."""
-    return Degradation(DegradationConfig(**{field.name: getattr(args, field.name) for field in fields(DegradationConfig)}))
+    return Degradation(
+        DegradationConfig(**{field.name: getattr(args, field.name) for field in fields(DegradationConfig)})
+    )
+
+
+def build_protocol(args: Namespace) -> Protocol:
+    """The protocol of `--protocol`, or of the one kernel that the options give, or else the convention's own."""
+    config = build_degradation(args).config
+    if args.protocol is None and config.fixed_kernel is not None:
+        return protocol_of_kernel(config)
+    own = {"cdsr": "cdsr", "dasr": "dasr-iso" if args.blur_type == "iso_gaussian" else "dasr-aniso"}
+    return get_protocol(args.protocol or own[args.degradation], args.scale, args.noise, args.sv_mode)
+
+
+def build_testset(args: Namespace, name: str, protocol: Protocol) -> Testset:
+    """A test set of `--test_path`, prepared or plain."""
+    return load_testset(args.test_path, name, protocol)
 
 
 def build_validation_samples(args: Namespace, degradation: Degradation) -> ValidationSet:
@@ -114,8 +134,15 @@ def _held_out(source: PictureSource) -> list[ValidationPicture]:
 
 
 def _init_worker(worker: int) -> None:
-    """One thread a worker; and a signal to the whole process group is for the trainer alone, which then stops us."""
+    """One thread a worker; and a signal to the whole process group is for the trainer alone, which then stops us.
+
+    As in the trainer, a second SIGTERM is not held back: by it, the trainer can end a worker that is stuck.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _ignore_once)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+
+
+def _ignore_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)

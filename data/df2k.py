@@ -120,14 +120,16 @@ class TrainingCrops(Dataset[torch.Tensor]):
 
     def _read_pair(self, picture: int, corners: np.ndarray) -> list[np.ndarray]:
         """The two crops of a picture, or of the next one that can be read."""
-        while True:
-            if not self._broken[picture]:
-                room = self.source.sizes[picture] - self.patch + 1
-                try:  # the corner is unchanged by % unless another picture stands in
-                    return [self.source.crop(picture, y, x, self.patch) for y, x in (corners % room).tolist()]
-                except ImageError as error:
-                    self._set_broken(picture, error)
-            picture = (picture + 1) % len(self._broken)
+        num_pictures = len(self._broken)
+        for index in (i % num_pictures for i in range(picture, picture + num_pictures)):
+            if self._broken[index]:
+                continue
+            room = self.source.sizes[index] - self.patch + 1
+            try:  # the corner is unchanged by % unless another picture stands in
+                return [self.source.crop(index, y, x, self.patch) for y, x in (corners % room).tolist()]
+            except ImageError as error:
+                self._set_broken(index, error)
+        raise TrainingSetError("no training picture can be read any more: is --dir_data still there and whole?")
 
     def _set_broken(self, picture: int, error: ImageError) -> None:
         self._broken[picture] = True

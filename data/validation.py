@@ -13,6 +13,7 @@ from utils.image import to_tensor, to_uint8
 if TYPE_CHECKING:
     from data import ValidationPicture
 
+CASE = "random"
 LARGEST_SIDE = 480
 """HR pixels; the middle of a larger picture is used, so that a validation costs little beside an epoch."""
 
@@ -27,7 +28,7 @@ class ValidationSample:
     hr: np.ndarray
 
 
-class ValidationSet(Sequence[ValidationSample]):
+class ValidationSet:
     """Held-out pictures, each under one random kernel and noise level that its position alone decides.
 
     Args:
@@ -39,15 +40,20 @@ class ValidationSet(Sequence[ValidationSample]):
         self.pictures = pictures
         self.degradation = degradation
 
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """(picture, case) of every sample."""
+        return [(picture.name, CASE) for picture in self.pictures]
+
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def __getitem__(self, index: int) -> ValidationSample:  # type: ignore[override]
+    def __getitem__(self, index: int) -> ValidationSample:
         hr = crop_middle(self.pictures[index].read(), self.degradation.config.scale)
         generator = torch.Generator().manual_seed(index)
         parameters = self.degradation.draw(1, generator)
         lr = self.degradation.apply(to_tensor(hr)[None], parameters, generator)[0]
-        return ValidationSample(self.pictures[index].name, "random", to_uint8(lr), hr)
+        return ValidationSample(self.pictures[index].name, CASE, to_uint8(lr), hr)
 
 
 def crop_middle(hr: np.ndarray, scale: int) -> np.ndarray:

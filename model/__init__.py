@@ -17,7 +17,9 @@ from model.published import load_published, to_published
 from utils.checkpoint import load_weights, save_weights
 from utils.run import ROOT
 
-MODELS: dict[str, Callable[[int], nn.Module]] = {}
+Network = CDSR | Bicubic
+
+MODELS: dict[str, Callable[[int], Network]] = {}
 
 CDSR_S_SIZE = CDSRSize(
     num_features=32, growth=16, num_blocks=4, encoder_widths=(32, 64, 128), code_dim=128, num_codes=512
@@ -25,7 +27,7 @@ CDSR_S_SIZE = CDSRSize(
 """A CDSR of a tenth of the multiply-adds, for CPUs."""
 
 
-def register(name: str, build: Callable[[int], nn.Module]) -> None:
+def register(name: str, build: Callable[[int], Network]) -> None:
     """Add a model under a name that no other has."""
     if name in MODELS:
         raise ValueError(f"a model named {name!r} is registered already")
@@ -37,7 +39,7 @@ register("CDSR_S", lambda scale: CDSR(scale=scale, size=CDSR_S_SIZE))
 register("bicubic", lambda scale: Bicubic(scale=scale))
 
 
-def create_model(name: str, scale: int) -> nn.Module:
+def create_model(name: str, scale: int) -> Network:
     """Build a model with fresh weights.
 
     Raises:
@@ -48,7 +50,7 @@ def create_model(name: str, scale: int) -> nn.Module:
     return MODELS[name](scale)
 
 
-def build_model(args: argparse.Namespace, device: torch.device) -> nn.Module:
+def build_model(args: argparse.Namespace, device: torch.device) -> Network:
     """Build the model of `--model` and `--scale` on a device."""
     return create_model(args.model, args.scale).to(device)
 

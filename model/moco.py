@@ -70,7 +70,8 @@ class MoCo(nn.Module):
     @torch.no_grad()
     def update_key_encoder(self, encoder: Encoder) -> None:
         """Move the key encoder's weights toward the query encoder's; comes before the keys are computed."""
-        keys, queries = list(self.key_encoder.parameters()), list(encoder.parameters())
+        keys: list[Tensor] = list(self.key_encoder.parameters())
+        queries: list[Tensor] = list(encoder.parameters())
         torch._foreach_mul_(keys, self.momentum)
         torch._foreach_add_(keys, queries, alpha=1.0 - self.momentum)
 

@@ -287,6 +287,9 @@ def test_half_of_the_pictures_broken_stops(folder, num_workers):
     shutil.rmtree(folder)  # the data set vanishes in the middle of a run
     with pytest.raises(TrainingSetError) as error:
         batches_of(loader)
+    for _ in range(6):  # a worker goes on with the batches asked for ahead: it must fail again, not hang
+        with pytest.raises(TrainingSetError):
+            loader.dataset[0]
     assert str(error.value).startswith("4 of 6 training pictures cannot be read (the last: cannot read ")
     assert str(error.value).endswith("no such file): is --dir_data still there and whole?")
 

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "model": {"model", "utils"},
     "data": {"data", "utils"},
     "trainer": {"utils"},
+    "main": LIBRARY | {"main", "test"},  # --test_only is test.py's evaluation
     "tests": OURS,
     "benchmarks": OURS - {"tests"},
     "examples": OURS - {"tests", "benchmarks"},

@@ -125,7 +125,7 @@ class StateStore:
             CheckpointError: none is left.
         """
         candidates = [path for path in self.paths() if epoch == -1 or path.name.startswith(f"epoch_{epoch:05d}_")]
-        passed_over = []
+        passed_over: list[str] = []
         for path in reversed(candidates):
             try:
                 return _load_torch(path), path, passed_over

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,18 +16,10 @@ from utils.device import synchronize
 from utils.files import replacing, write_json
 from utils.image import to_tensor, to_uint8
 from utils.inference import Upscaler
+from utils.interfaces import Sample, Samples
 from utils.metrics import psnr_y, ssim_y
 
 logger = logging.getLogger("cdsr")
-
-
-class Sample(Protocol):
-    """An LR picture with its HR original; both (H, W, 3) uint8 RGB."""
-
-    picture: str
-    case: str
-    lr: np.ndarray
-    hr: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ class Summary:
 
 def evaluate(
     upscaler: Upscaler,
-    samples: Sequence[Sample],
+    samples: Samples,
     *,
     device: torch.device,
     name: str,
@@ -77,7 +69,8 @@ def evaluate(
             sample = samples[index]
         except ValueError as error:
             logger.warning("%s: %s", name, error)
-            results.append(Result(picture=f"#{index}", case="", error=str(error)))
+            picture, case = samples.keys[index]
+            results.append(Result(picture=picture, case=case, error=str(error)))
             continue
         lr = to_tensor(sample.lr).unsqueeze(0).to(device)
         synchronize(device)

@@ -1,27 +1,14 @@
 """From an LR picture to its SR picture: precision, tiles, flips and rotations around a model."""
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 
 from utils.device import autocast
+from utils.interfaces import SuperResolver
 from utils.tiling import tiled_super_resolve
 
 DEFAULT_TILE = 256
 """Side of a tile of `--chop`, LR pixels."""
-
-
-class SuperResolver(Protocol):
-    """What every network of the registry offers."""
-
-    scale: int
-
-    def encode(self, lr: Tensor) -> Tensor:
-        """Codes (B, D) of lr (B, 3, H, W) in [0, 255]."""
-
-    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
-        """Super-resolve lr under the codes."""
 
 
 class Upscaler:

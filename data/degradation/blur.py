@@ -1,7 +1,7 @@
 """Blur by one kernel per picture or per block of a picture, with subsampling in the same strided convolution.
 
-Kernels are correlated with the picture, not flipped. A depthwise convolution whose channels are all planes of all pictures
-was the fastest of what was tried on CPUs, and is plain arithmetic per output pixel on GPUs.
+Kernels are correlated with the picture, not flipped. A depthwise convolution whose channels are all planes of all
+pictures was the fastest of what was tried on CPUs, and is plain arithmetic per output pixel on GPUs.
 """
 
 import itertools
@@ -34,10 +34,11 @@ def blur(planes: Tensor, kernels: Tensor, *, padding: Padding, stride: int = 1) 
 
 
 def blur_blocks(planes: Tensor, kernels_of_row: Callable[[int], Tensor], *, stride: int = 1) -> Tensor:
-    """Blur each BLOCK x BLOCK block of (B, M, H, W), halo included, by a kernel of its own, and subsample, as `blur` does.
+    """Blur each BLOCK x BLOCK block of (B, M, H, W), halo included, by a kernel of its own, and subsample, as `blur`
+    does.
 
-    kernels_of_row(i): (B, ceil(W/BLOCK), k, k) kernels of row i of blocks; asked for row by row, so that memory grows with
-    a row of blocks, and never with a kernel per pixel. Edges are replicated.
+    kernels_of_row(i): (B, ceil(W/BLOCK), k, k) kernels of row i of blocks; asked for row by row, so that memory
+    grows with a row of blocks, and never with a kernel per pixel. Edges are replicated.
     """
     height, width = planes.shape[-2:]
     num_columns = num_blocks(width)

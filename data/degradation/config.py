@@ -1,9 +1,9 @@
 """What a degradation is, in the words of the command line: two conventions that are never mixed.
 
-`cdsr` (MANet's, used by the CDSR paper): the widths of anisotropic kernels (sig_min, sig_max, sig1, sig2) are variances, theta
-is in radians, edges are replicated, and the kernel is centred for s-fold subsampling. Isotropic widths are standard deviations.
-`dasr` (Wang et al., CVPR 2021): all widths (sig_min, sig_max, sig, lambda_*) are standard deviations, theta is in degrees,
-edges are reflected, and downsampling is antialiased bicubic.
+`cdsr` (MANet's, used by the CDSR paper): the widths of anisotropic kernels (sig_min, sig_max, sig1, sig2) are
+variances, theta is in radians, edges are replicated, and the kernel is centred for s-fold subsampling. Isotropic
+widths are standard deviations. `dasr` (Wang et al., CVPR 2021): all widths (sig_min, sig_max, sig, lambda_*) are
+standard deviations, theta is in degrees, edges are reflected, and downsampling is antialiased bicubic.
 """
 
 import math
@@ -19,10 +19,13 @@ SV_MODES = tuple(range(7))
 
 @dataclass(frozen=True, kw_only=True)
 class DegradationConfig:
-    """Options of a degradation, named as the flags. None is the convention's own value. ValueError for a contradiction.
+    """Options of a degradation, named as the flags. None is the convention's own value. ValueError for a
+    contradiction.
 
-    sig_min, sig_max, lambda_min, lambda_max: ranges of random kernels (training); None: the published ones (`width_range`).
-    sig, or sig1, sig2 and theta, or lambda_1, lambda_2 and theta: one fixed kernel (tests). theta is 0 where not given.
+    sig_min, sig_max, lambda_min, lambda_max: ranges of random kernels (training); None: the published ones
+    (`width_range`).
+    sig, or sig1, sig2 and theta, or lambda_1, lambda_2 and theta: one fixed kernel (tests). theta is 0 where not
+    given.
     noise: standard deviation in grey levels of 0 to 255; training draws from 0 to it.
     sv_mode: 0, or 1 to 6 for blur that varies over the picture, and then no width is read.
     """
@@ -90,7 +93,7 @@ class DegradationConfig:
 
     @property
     def fixed_kernel(self) -> tuple[float, float, float] | None:
-        """The kernel given by sig, sig1 and sig2, or lambda_1 and lambda_2, as (variance_1, variance_2, theta in radians)."""
+        """The one kernel that is given, as (variance_1, variance_2, theta in radians); None if none is."""
         if self.sig is not None:
             return self.sig**2, self.sig**2, 0.0
         theta = self.theta or 0.0
@@ -113,21 +116,21 @@ class DegradationConfig:
                 raise ValueError(f"{low} is {smallest} and {high} is {largest}: give a range from small to large")
         smallest, largest = self.width_range
         if smallest > largest:
-            raise ValueError(
-                f"the widths range from {smallest:g} to {largest:g} at scale {self.scale}, one end by default: give both"
-            )
+            raise ValueError(f"random widths would range from {smallest:g} to {largest:g}: give both ends of the range")
 
     def _check_kernel(self) -> None:
         pairs = {"cdsr": ("sig1", "sig2"), "dasr": ("lambda_1", "lambda_2")}
-        for convention, names in pairs.items():
-            given = [name for name in names if getattr(self, name) is not None]
+        for convention, (first, second) in pairs.items():
+            given = [name for name in (first, second) if getattr(self, name) is not None]
             if given and convention != self.degradation:
                 own = " and ".join(pairs[self.degradation])
-                raise ValueError(f"{given[0]} belongs to degradation {convention}: {self.degradation} takes sig, or {own}")
+                raise ValueError(
+                    f"{given[0]} is of degradation {convention}; for {self.degradation} give sig, or {own}"
+                )
             if len(given) == 1:
-                raise ValueError(f"{given[0]} is given alone: an anisotropic kernel takes {names[0]} and {names[1]}")
+                raise ValueError(f"{given[0]} is given alone: an anisotropic kernel takes {first} and {second}")
             if given and self.sig is not None:
-                raise ValueError(f"sig and {given[0]} are two kernels: give sig alone, or {names[0]} and {names[1]}")
+                raise ValueError(f"sig and {given[0]} are two kernels: give sig alone, or {first} and {second}")
 
 
 def _choose(name: str, value: Any, known: tuple[Any, ...]) -> None:

@@ -1,6 +1,7 @@
 """Downsampling by an integer: s-fold (plain subsampling) and MATLAB's antialiased bicubic.
 
-Bicubic downsampling is separable, so it is one small dense matrix for the rows and one for the columns, kept in a cache.
+Bicubic downsampling is separable, so it is one small dense matrix for the rows and one for the columns, kept in a
+cache.
 
 Differs from the published code: CDSR's calls s-fold "bicubic" and bicubic "s-fold"; here the names mean what they say.
 """
@@ -22,8 +23,9 @@ def s_fold(picture: Tensor, scale: int) -> Tensor:
 def bicubic_downsample(picture: Tensor, scale: int, edges: Edges = "symmetric") -> Tensor:
     """(..., H, W) of any range to (..., ceil(H/s), ceil(W/s)), neither rounded nor clipped.
 
-    edges: what lies outside the picture. "symmetric" mirrors it, as MATLAB's `imresize(picture, 1/s)` does; "replicate"
-    repeats the outermost pixel, as the published DASR code does. They differ in the outermost two LR pixels alone.
+    edges: what lies outside the picture. "symmetric" mirrors it, as MATLAB's `imresize(picture, 1/s)` does;
+    "replicate" repeats the outermost pixel, as the published DASR code does. They differ in the outermost two LR
+    pixels alone.
     """
     height, width = picture.shape[-2:]
     rows = bicubic_matrix(height, scale, edges, picture.device, picture.dtype)  # (h, H)

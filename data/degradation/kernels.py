@@ -1,7 +1,8 @@
 """Gaussian blur kernels, one per picture, made all at once.
 
-A kernel is the density of a two-dimensional Gaussian on the pixel grid. Its covariance has the eigenvalues variance_1 and
-variance_2; the eigenvector of the first lies theta radians from the x axis (columns) towards the y axis (rows, downwards).
+A kernel is the density of a two-dimensional Gaussian on the pixel grid. Its covariance has the eigenvalues
+variance_1 and variance_2; the eigenvector of the first lies theta radians from the x axis (columns) towards the y
+axis (rows, downwards).
 """
 
 import math
@@ -20,8 +21,8 @@ def gaussian_kernels(variance_1: Tensor, variance_2: Tensor, theta: Tensor, *, s
     variance_1, variance_2: (...) eigenvalues of the covariance, in squared HR pixels; 0 gives a delta.
     theta: (...) radians.
     corner: rows and columns left 0 at the bottom and the right; `scale - 1` in the convention of CDSR, else 0.
-    Returns (..., size, size) float32, not negative, each kernel of sum 1. Values under eps (of float64) times the largest
-    are 0, as published for CDSR; DASR keeps them, which changes nothing that float32 can hold.
+    Returns (..., size, size) float32, not negative, each kernel of sum 1. Values under eps (of float64) times the
+    largest are 0, as published for CDSR; DASR keeps them, which changes nothing that float32 can hold.
     """
     drawn = size - corner
     coordinates = torch.arange(drawn, dtype=torch.float64, device=theta.device) - (drawn - 1) / 2
@@ -43,7 +44,9 @@ def gaussian_kernels(variance_1: Tensor, variance_2: Tensor, theta: Tensor, *, s
     return F.pad(kernel, (0, corner, 0, corner)).float()  # (..., size, size)
 
 
-def block_covariances(mode: int, *, scale: int, rows: int, columns: int, seeds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def block_covariances(
+    mode: int, *, scale: int, rows: int, columns: int, seeds: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Kernel parameters of spatially variant mode 1 to 6 for a picture of rows x columns blocks.
 
     seeds: (B,) integers, one per picture, from which mode 5 draws; the others are the same for every picture.

@@ -1,7 +1,9 @@
-"""A degradation: draw its parameters, then HR to LR by blur, downsampling, noise and 8 bits, for a batch on any device.
+"""A degradation: draw its parameters, then HR to LR by blur, downsampling, noise and 8 bits, for a batch on any
+device.
 
-Differs from the published code: every random number comes from a generator that is handed in; blur and s-fold subsampling
-are one strided convolution; spatially variant blur holds no kernel per pixel (the published code does, in gigabytes).
+Differs from the published code: every random number comes from a generator that is handed in; blur and s-fold
+subsampling are one strided convolution; spatially variant blur holds no kernel per pixel (the published code does,
+in gigabytes).
 """
 
 import math
@@ -11,7 +13,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from data.degradation.blur import blur, blur_blocks, num_blocks
+from data.degradation.blur import Padding, blur, blur_blocks, num_blocks
 from data.degradation.config import DegradationConfig
 from data.degradation.downsample import bicubic_downsample
 from data.degradation.kernels import block_covariances, gaussian_kernels
@@ -37,8 +39,8 @@ class Parameters:
     @classmethod
     def of(cls, variance_1: float, variance_2: float, theta: float, noise: float = 0.0, seed: int = 0) -> "Parameters":
         """One picture's."""
-        floats = (torch.tensor([value], dtype=torch.float64) for value in (variance_1, variance_2, theta, noise))
-        return cls(*floats, torch.tensor([seed]))
+        floats = torch.tensor([[variance_1], [variance_2], [theta], [noise]], dtype=torch.float64)
+        return cls(floats[0], floats[1], floats[2], floats[3], torch.tensor([seed]))
 
     @classmethod
     def cat(cls, parts: Sequence["Parameters"]) -> "Parameters":
@@ -55,8 +57,8 @@ class Degradation:
     def draw(self, batch_size: int, generator: torch.Generator) -> Parameters:
         """Draw random kernels and noise levels for training.
 
-        generator: on the CPU. cdsr: variance_1 ~ U(min, max), variance_2 ~ U(min, variance_1); dasr: standard deviations,
-        independent; theta ~ U(0, pi); isotropic: one standard deviation ~ U(min, max).
+        generator: on the CPU. cdsr: variance_1 ~ U(min, max), variance_2 ~ U(min, variance_1); dasr: standard
+        deviations, independent; theta ~ U(0, pi); isotropic: one standard deviation ~ U(min, max).
         """
         config = self.config
         low, high = config.width_range
@@ -97,7 +99,7 @@ class Degradation:
             lr = self._blur_blocks(planes, parameters)
         else:
             kernels = self.kernels(parameters.variance_1, parameters.variance_2, parameters.theta)
-            padding = "replicate" if self.config.degradation == "cdsr" else "reflect"
+            padding: Padding = "replicate" if self.config.degradation == "cdsr" else "reflect"
             stride = self.config.scale if self.config.downsampling == "s-fold" else 1
             lr = blur(planes, _to_device_of(hr, kernels), padding=padding, stride=stride)
         if self.config.downsampling == "bicubic":

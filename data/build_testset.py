@@ -1,0 +1,163 @@
+"""Prepare test sets: HR and LR pictures of a protocol in the layout of `data.protocols`, and a manifest.
+
+`python -m data.build_testset --hr_dir DIR --out DIR --sets Set5 Set14 --scales 2 3 4`, where DIR/Set5, DIR/Set14
+hold HR pictures. manifest.json in each prepared folder has what was made, how, with which versions, and the SHA-256
+of each file. A folder of LR pictures appears only when all of it is written.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from data.benchmark import PlainTestset, TestsetError, lr_folders
+from data.degradation import SCALES
+from data.protocols import PROTOCOLS, Protocol, get_protocol
+from utils.files import replacing, write_json
+from utils.image import list_images, read_rgb, write_image
+
+MANIFEST = "manifest.json"
+
+
+def build(testset: PlainTestset, out: Path, *, reset: bool = False, progress: bool = True) -> Path:
+    """Write `out`/NAME_xS with the samples of a plain set; returns the path of its manifest.
+
+    reset: replace what exists. TestsetError where LR of this protocol, or other HR, are there and it is not given;
+    ImageError for a broken picture. No file, and no folder of LR pictures, is left half written.
+    """
+    protocol, cases = testset.protocol, testset.protocol.cases
+    target = out / f"{testset.name}_x{protocol.scale}"
+    check_target(target, protocol, reset)
+    manifest = read_manifest(target)
+    partial = {name: target / f".{name}.partial" for name in lr_folders(protocol)}
+    try:
+        for folder in partial.values():
+            shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run
+            folder.mkdir(parents=True)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for i, picture in enumerate(tqdm(testset.pictures, desc=target.name, disable=not progress)):
+                samples = testset[i * len(cases) : (i + 1) * len(cases)]
+                _write_hr(target / protocol.hr_folder, picture, samples[0].hr, protocol, reset)
+                paths = [partial[protocol.lr_folder(c)] / f"{protocol.lr_stem(picture, c)}.png" for c in cases]
+                list(pool.map(write_image, paths, [sample.lr for sample in samples]))
+        for name, folder in partial.items():
+            if reset:
+                shutil.rmtree(target / name, ignore_errors=True)
+            folder.replace(target / name)
+    finally:
+        for folder in partial.values():
+            shutil.rmtree(folder, ignore_errors=True)
+    write_json(target / MANIFEST, _extend(manifest, target, testset))
+    return target / MANIFEST
+
+
+def check_target(target: Path, protocol: Protocol, reset: bool) -> None:
+    """TestsetError if a folder that would be written exists."""
+    existing = [folder for folder in lr_folders(protocol) if (target / folder).exists()]
+    if existing and not reset:
+        raise TestsetError(f"{target / existing[0]} exists already: give another --out, or --reset to replace it")
+
+
+def read_manifest(target: Path) -> dict[str, Any]:
+    """The manifest of a prepared folder, empty where there is none."""
+    path = target / MANIFEST
+    if not path.exists():
+        return {}
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TestsetError(f"{path} is not a manifest ({error}): move it away") from error
+    if not isinstance(manifest, dict):
+        raise TestsetError(f"{path} is not a manifest: move it away")
+    return manifest
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line of the builder."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data.build_testset", description="Prepare test sets of a protocol."
+    )
+    parser.add_argument("--hr_dir", type=Path, required=True, help="folder that holds a folder of HR pictures per set")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write SET_xSCALE into")
+    parser.add_argument("--sets", nargs="+", required=True, metavar="SET", help="names of the sets, such as Set5 Set14")
+    parser.add_argument("--scales", nargs="+", type=int, default=[2, 3, 4], choices=SCALES, help="default: 2 3 4")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="cdsr", help="kernels and their convention")
+    parser.add_argument("--noise", type=float, default=0.0, help="standard deviation in grey levels, 0 to 255")
+    parser.add_argument("--sv_mode", type=int, default=0, choices=range(7), help="one mode of cdsr-sv alone")
+    parser.add_argument("--reset", action="store_true", help="replace LR pictures that exist")
+    args = parser.parse_args(arguments)
+    try:
+        jobs: list[PlainTestset] = []  # everything is checked before anything is written
+        for name in dict.fromkeys(args.sets):
+            if not (args.hr_dir / name).is_dir():
+                raise TestsetError(
+                    f"no folder {args.hr_dir / name}: --hr_dir should hold one of HR pictures for each set"
+                )
+            for scale in dict.fromkeys(args.scales):
+                protocol = get_protocol(args.protocol, scale, args.noise, args.sv_mode)
+                check_target(args.out / f"{name}_x{scale}", protocol, args.reset)
+                jobs.append(PlainTestset(name, protocol, args.hr_dir / name))
+        for testset in jobs:
+            print(build(testset, args.out, reset=args.reset))
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def _write_hr(folder: Path, picture: str, hr: np.ndarray, protocol: Protocol, reset: bool) -> None:
+    """Write the HR files of a picture, copies of one where the layout asks for one per case."""
+    paths = [folder / f"{stem}.png" for stem in dict.fromkeys(protocol.hr_stem(picture, c) for c in protocol.cases)]
+    written: Path | None = None
+    for path in paths:
+        if path.exists() and np.array_equal(read_rgb(path), hr):
+            written = path
+        elif path.exists() and not reset:
+            raise TestsetError(f"{path} is another picture already: give another --out, or --reset to replace it")
+        elif written is None:
+            write_image(path, hr)
+            written = path
+        else:
+            with replacing(path) as temporary:
+                _copy(written, temporary)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Link, which takes no space, where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _extend(manifest: dict[str, Any], target: Path, testset: PlainTestset) -> dict[str, Any]:
+    """Add what was made to the manifest of what was there."""
+    protocol = testset.protocol
+    files = manifest.get("files", {})
+    for folder in (protocol.hr_folder, *lr_folders(protocol)):
+        files = {name: digest for name, digest in files.items() if not name.startswith(f"{folder}/")}
+        files |= {f"{folder}/{path.name}": _sha256(path) for path in list_images(target / folder)}
+    how = {
+        "protocol": protocol.describe(),
+        "pictures": list(testset.pictures),
+        "hr_folder": protocol.hr_folder,
+        "lr_folders": lr_folders(protocol),
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+    }
+    parts = [part for part in manifest.get("parts", []) if part["lr_folders"] != how["lr_folders"]]
+    return {"set": testset.name, "scale": protocol.scale, "parts": [*parts, how], "files": files}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""Training from the command line down: golden losses, exact resume, and nothing lost when something goes wrong."""
+
+import json
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import main
+from trainer import MAX_SKIPPED_STEPS, Trainer
+from utils.checkpoint import StateStore, load_weights
+from utils.image import write_image
+
+ROOT = Path(__file__).parent.parent
+RUN = Path("experiment/tiny_x2_s-fold_aniso")
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six smooth random pictures in an empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    for index in range(6):
+        coarse = torch.from_numpy(generator.uniform(0, 255, (1, 3, 9, 11)))
+        picture = torch.nn.functional.interpolate(coarse, size=(72, 88), mode="bicubic").clamp(0, 255)
+        write_image(tmp_path / "HR" / f"{index}.png", picture[0].permute(1, 2, 0).round().to(torch.uint8).numpy())
+    return tmp_path / "HR"
+
+
+def tiny(photographs: Path, *more: str) -> list[str]:
+    """A command line that trains the small model for a few steps: one epoch of each phase."""
+    words = (
+        f"--dir_data {photographs} --cpu --n_threads 0 --model CDSR_S --save tiny --patch_size 12 --batch_size 4 "
+        "--test_every 4 --epochs_encoder 1 --epochs_sr 2 --freeze_epoch 2 --data_range 1-4/5-6 --print_every 1 "
+        "--no-use_tb_logger --noise 10"
+    )
+    return [*words.split(), *more]
+
+
+def rows(kind: str) -> list[dict[str, Any]]:
+    lines = (RUN / "metrics.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if kind in row]
+
+
+def final_state() -> dict[str, Any]:
+    return StateStore(RUN / "state").load()[0]
+
+
+def assert_same(first: object, second: object) -> None:
+    """Compare nested states bit for bit."""
+    if isinstance(first, Tensor):
+        assert isinstance(second, Tensor) and torch.equal(first, second)
+    elif isinstance(first, dict):
+        assert isinstance(second, dict) and first.keys() == second.keys()
+        for key in first:
+            assert_same(first[key], second[key])
+    elif isinstance(first, list | tuple):
+        assert isinstance(second, list | tuple) and len(first) == len(second)
+        for left, right in zip(first, second, strict=True):
+            assert_same(left, right)
+    else:
+        assert first == second
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
+    """Do something just before a global step of the training runs."""
+    original = Trainer.train_step
+
+    def train_step(self: Trainer, *arguments):
+        if self.step == step:
+            act()
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "train_step", train_step)
+
+
+def test_ten_seeded_steps_give_the_golden_losses(photographs: Path, assets: Path) -> None:
+    assert main.main(tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "1", "--test_every", "10")) == 0
+    losses = {name: [row[name] for row in rows("l1")] for name in ("l1", "contrastive")}
+    golden = json.loads((assets / "golden_losses.json").read_text())
+    assert len(losses["l1"]) == 10
+    np.testing.assert_allclose(losses["l1"], golden["l1"], rtol=1e-3)
+    np.testing.assert_allclose(losses["contrastive"], golden["contrastive"], rtol=1e-3)
+
+
+def test_a_run_leaves_what_it_should(photographs: Path) -> None:
+    assert main.main(tiny(photographs, "--use_tb_logger")) == 0
+    assert [row["phase"] for row in rows("phase")] == ["encoder"] * 4 + ["joint"] * 4 + ["frozen"] * 4
+    assert {"l1", "contrastive", "learning_rate", "seconds", "data_wait"} <= rows("l1")[0].keys()
+    assert {path.name for path in RUN.iterdir()} >= {"setting.json", "environment.json", "train.log", "tb_logger"}
+    assert json.loads((RUN / "setting.json").read_text())["patch_size"] == 12
+    models = sorted((RUN / "model").iterdir())
+    assert models[-1].name.startswith("model_3_psnr_")
+    assert 1 <= len(models) <= 2
+    tensors, metadata = load_weights(models[-1])
+    assert "G.conv_first.weight" in tensors
+    assert (metadata["model"], metadata["scale"], metadata["noise"]) == ("CDSR_S", 2, 10.0)
+
+
+def test_a_frozen_encoder_does_not_move(photographs: Path) -> None:
+    assert main.main(tiny(photographs, "--epochs_sr", "1")) == 0
+    before = {name: value.clone() for name, value in final_state()["model"].items()}
+    assert main.main(tiny(photographs, "--resume", "-1")) == 0
+    after = final_state()["model"]
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all(name.startswith("sr_network.") for name in moved)
+
+
+@pytest.mark.parametrize("step", [2, 6, 10])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    assert main.main(tiny(photographs)) == 0
+    expected = final_state()
+    with monkeypatch.context() as patch:
+        at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert main.main(tiny(photographs, "--reset")) == 128 + signal.SIGTERM
+    assert final_state()["step_in_epoch"] == step % 4 + 1
+    np.random.seed(99)  # noqa: NPY002
+    torch.manual_seed(99)
+    assert main.main(tiny(photographs, "--resume", "-1")) == 0
+    assert_same(final_state(), expected)
+
+
+def test_splitting_the_batch_changes_nothing(photographs: Path) -> None:
+    plain = ["--optimizer", "SGD"]  # Adam would blow up rounding where a gradient is 0
+    assert main.main(tiny(photographs, *plain)) == 0
+    whole = final_state()["model"]
+    assert main.main(tiny(photographs, *plain, "--reset", "--split_batch", "3")) == 0
+    for name, value in final_state()["model"].items():
+        torch.testing.assert_close(value, whole[name], atol=1e-5, rtol=1e-5)
+
+
+def test_a_run_is_kept_unless_reset(photographs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert main.main(tiny(photographs, "--epochs_sr", "1")) == 0
+    log = (RUN / "train.log").read_text()
+    assert main.main(tiny(photographs)) == 1
+    assert "holds a run already" in caplog.text
+    assert (RUN / "train.log").read_text() == log
+
+
+def test_the_best_and_the_last_model_stay(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = iter([(30.0, 0.9), (33.0, 0.9), (31.0, 0.9), (32.0, 0.9)])
+    monkeypatch.setattr(main, "make_validation", lambda *_: lambda: next(figures))
+    assert main.main(tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "4")) == 0
+    assert sorted(path.name for path in (RUN / "model").iterdir()) == ["model_2_psnr_33.00.pt", "model_4_psnr_32.00.pt"]
+
+
+def test_one_bad_loss_is_skipped_and_counted(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad_steps = iter([False] * 2 + [True] + [False] * 100)
+    original = main.PixelLoss.forward
+    monkeypatch.setattr(
+        main.PixelLoss, "forward", lambda self, sr, hr: original(self, sr, hr) * (math.nan if next(bad_steps) else 1)
+    )
+    assert main.main(tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "1")) == 0
+    state = final_state()
+    assert state["num_skipped"] == 1
+    assert all(torch.isfinite(value).all() for value in state["model"].values())
+    assert state["moco"]["queue_pointer"].item() == 3 * 4
+
+
+def test_endless_bad_losses_stop_the_run(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(main.PixelLoss, "forward", lambda self, sr, hr: sr.mean() * math.inf)
+    arguments = tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "1", "--test_every", "50")
+    assert main.main(arguments) == 1
+    assert f"{MAX_SKIPPED_STEPS} steps in a row" in caplog.text
+    assert final_state()["num_skipped"] == MAX_SKIPPED_STEPS
+
+
+def test_a_full_disk_keeps_the_last_good_state(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with monkeypatch.context() as patch:
+        at_step(patch, 5, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1])))
+        try:
+            assert main.main(tiny(photographs)) == 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "is the disk full" in caplog.text
+    assert "the last good state is" in caplog.text
+    assert final_state()["epoch"] == 2
+    assert main.main(tiny(photographs, "--resume", "-1")) == 0
+
+
+@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
+def test_signals_to_a_real_process_save_the_state(photographs: Path, stop_signal: signal.Signals) -> None:
+    command = [sys.executable, str(ROOT / "main.py"), *tiny(photographs, "--test_every", "5000", "--n_threads", "1")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "[3/5000]" in line:
+            process.send_signal(stop_signal)
+            break
+    rest = process.stderr.read()
+    assert process.wait(timeout=60) == 128 + stop_signal
+    assert "go on with --resume -1" in rest
+    assert final_state()["step_in_epoch"] >= 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--dir_data", "nowhere"], "nowhere is missing"),
+        (["--dir_data", "experiment"], "holds no pictures: looked for"),
+        (["--patch_size", "48"], "none of its 6 readable pictures is at least 96 pixels"),
+        (["--model", "CSDR"], "unknown model 'CSDR'; known: CDSR, CDSR_S, bicubic"),
+        (["--model", "bicubic"], "nothing to train"),
+        (["--pre_train", "nowhere.pt"], "no checkpoint at nowhere.pt"),
+        (["--loss", "1*L7"], "is not WEIGHT*NAME"),
+        (["--resume", "-1"], "no whole file of a state to resume"),
+    ],
+)
+def test_what_the_user_did_wrong_is_one_line(
+    photographs: Path, caplog: pytest.LogCaptureFixture, change: list[str], message: str
+) -> None:
+    Path("experiment").mkdir()
+    assert main.main(tiny(photographs, *change)) == 1
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not RUN.exists()
+
+
+def test_training_goes_on_from_a_published_checkpoint(photographs: Path) -> None:
+    assert main.main(tiny(photographs, "--epochs_sr", "1")) == 0
+    model = next((RUN / "model").glob("model_2*"))
+    assert main.main(tiny(photographs, "--save", "more", "--pre_train", str(model))) == 0
+    assert main.main(tiny(photographs, "--save", "other", "--scale", "3", "--pre_train", str(model))) == 1

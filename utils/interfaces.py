@@ -1,0 +1,98 @@
+"""What the trainer, the evaluation and the tiling ask of the parts they are given."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class SuperResolver(Protocol):
+    """Every network of the registry: a code for a picture, and an SR picture under that code."""
+
+    scale: int
+
+    def encode(self, lr: Tensor) -> Tensor:
+        """Codes (B, D) of lr (B, 3, H, W) in [0, 255]."""
+
+    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
+        """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, D)."""
+
+
+class Stateful(Protocol):
+    """What can be saved with a run."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resume needs."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Go back to a saved state."""
+
+
+class BlindModel(SuperResolver, Stateful, Protocol):
+    """A network that is trained: its encoder is the query encoder of momentum contrast."""
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The query encoder."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Go to training mode."""
+
+    def eval(self) -> Any:
+        """Go to evaluation mode."""
+
+
+class Contrast(Stateful, Protocol):
+    """Momentum contrast around an encoder."""
+
+    def contrast(self, encoder: Any, query_lr: Tensor, key_lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes and logits with gradients, and the keys."""
+
+    def enqueue(self, keys: Tensor) -> None:
+        """Remember the keys."""
+
+
+class Degrader(Protocol):
+    """A degradation from HR to LR pictures."""
+
+    def draw(self, batch_size: int, generator: torch.Generator) -> Any:
+        """Draw the parameters of a batch on the CPU."""
+
+    def apply(self, hr: Tensor, parameters: Any, noise_generator: torch.Generator | None) -> Tensor:
+        """Degrade HR pictures on their device."""
+
+
+class Sample(Protocol):
+    """An LR picture with its HR original; both (H, W, 3) uint8 RGB."""
+
+    @property
+    def picture(self) -> str:
+        """Name of the picture."""
+
+    @property
+    def case(self) -> str:
+        """Label of the kernel."""
+
+    @property
+    def lr(self) -> np.ndarray:
+        """The degraded picture."""
+
+    @property
+    def hr(self) -> np.ndarray:
+        """The original."""
+
+
+class Samples(Protocol):
+    """An indexable set of samples; indexing a corrupt one raises ValueError."""
+
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """(picture, case) of every sample, known without reading any."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def __getitem__(self, index: int, /) -> Sample:
+        """Read one."""
