@@ -1,13 +1,14 @@
 """Pictures for training, validation and testing: the factories that know the options."""
 
 import logging
+import os
 import signal
+import threading
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import cv2
 import numpy as np
@@ -134,15 +135,16 @@ def _held_out(source: PictureSource) -> list[ValidationPicture]:
 
 
 def _init_worker(worker: int) -> None:
-    """One thread a worker; and a signal to the whole process group is for the trainer alone, which then stops us.
-
-    As in the trainer, a second SIGTERM is not held back: by it, the trainer can end a worker that is stuck.
-    """
+    """One thread a worker. Only the trainer's own signal ends it: one to the whole job is for the trainer to obey."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _ignore_once)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_trainer_says, daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 
 
-def _ignore_once(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)
+def _end_when_trainer_says() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

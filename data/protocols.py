@@ -13,8 +13,8 @@ a set prepared today and one degraded on the fly tomorrow have the same pixels.
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from data.degradation import Degradation, DegradationConfig, Parameters
 from utils.image import to_tensor, to_uint8
 
 NOISE_SEED = 0
+BATCH_VALUES = 2**25  # HR values degraded at a time; each takes about 12 bytes of memory
 
 DASR_WIDTHS: dict[int, tuple[float, ...]] = {
     2: (0.0, 0.6, 1.2, 1.8),
@@ -68,7 +69,7 @@ class Protocol:
     name: str
     config: DegradationConfig  # noise is exactly config.noise
     cases: tuple[Case, ...]
-    noise_seed: int = field(default=NOISE_SEED)
+    noise_seed: int = NOISE_SEED
 
     @property
     def scale(self) -> int:
@@ -88,31 +89,31 @@ class Protocol:
 
     def parameters(self, picture: str, case: Case) -> Parameters:
         """What `Degradation.apply` takes for a case of a picture."""
-        seed = self.seed(picture, case)
-        return Parameters.of(*case.covariance, noise=self.noise, seed=seed)
+        return Parameters.of(*case.covariance, noise=self.noise, seed=self.seed(picture, case))
 
     def seed(self, picture: str, case: Case) -> int:
         """Seed of the randomness of a case of a picture, the same on every machine."""
         digest = hashlib.sha256(f"{self.noise_seed}/{picture}/{case.label}".encode()).digest()
         return int.from_bytes(digest[:6], "big")
 
-    def degrade(self, picture: str, hr: np.ndarray, cases: Sequence[Case] | None = None) -> list[np.ndarray]:
+    def degrade(self, picture: str, hr: np.ndarray) -> list[np.ndarray]:
         """LR of each case, (H/s, W/s, 3) uint8, from hr (H, W, 3) uint8 cropped by `crop`; always on the CPU.
 
-        The clean LR of all cases with one sv_mode are a batch; each case then draws noise from a generator of its own.
+        Cases are degraded in batches, as many as memory allows; each then draws noise from a generator of its own.
         """
-        cases = self.cases if cases is None else cases
+        batch_size = max(1, BATCH_VALUES // hr.size)
         lr: dict[str, np.ndarray] = {}
-        for sv_mode in dict.fromkeys(case.sv_mode for case in cases):
+        for sv_mode in dict.fromkeys(case.sv_mode for case in self.cases):
             degradation = Degradation(replace(self.config, sv_mode=sv_mode))
-            alike = [case for case in cases if case.sv_mode == sv_mode]
-            parts = [self.parameters(picture, case) for case in alike]
-            batch = to_tensor(hr).expand(len(parts), -1, -1, -1)  # (cases, 3, H, W)
-            clean = degradation.blur_and_downsample(batch, Parameters.cat(parts))
-            for i, (case, part) in enumerate(zip(alike, parts, strict=True)):
-                generator = torch.Generator().manual_seed(int(part.seed))
-                lr[case.label] = to_uint8(degradation.finish(clean[i : i + 1], part, generator)[0])
-        return [lr[case.label] for case in cases]
+            alike = [case for case in self.cases if case.sv_mode == sv_mode]
+            for cases in (alike[i : i + batch_size] for i in range(0, len(alike), batch_size)):
+                parts = [self.parameters(picture, case) for case in cases]
+                batch = to_tensor(hr).expand(len(parts), -1, -1, -1)  # (cases, 3, H, W)
+                clean = degradation.blur_and_downsample(batch, Parameters.cat(parts))
+                for i, (case, part) in enumerate(zip(cases, parts, strict=True)):
+                    generator = torch.Generator().manual_seed(int(part.seed))
+                    lr[case.label] = to_uint8(degradation.finish(clean[i : i + 1], part, generator)[0])
+        return [lr[case.label] for case in self.cases]
 
     def crop(self, hr: np.ndarray) -> np.ndarray:
         """Upper-left part of (H, W, 3) whose sides are multiples of the scale."""
@@ -139,7 +140,7 @@ class Protocol:
 
     def picture_of(self, stem: str, case: Case, hr: bool = False) -> str | None:
         """Name of the picture in a file name made by `lr_stem` (or `hr_stem`) for this case; None for another file."""
-        suffix = (self.hr_stem("", case) if hr else self.lr_stem("", case)) or ""
+        suffix = self.hr_stem("", case) if hr else self.lr_stem("", case)
         return stem.removesuffix(suffix) if stem.endswith(suffix) and stem != suffix else None
 
     @property

@@ -1,9 +1,8 @@
 """The training set: batches that depend on seed and step alone, from a folder as from an LMDB, bad input survived."""
 
 import json
-import os
 import shutil
-import signal
+import subprocess
 from argparse import Namespace
 from pathlib import Path
 
@@ -191,15 +190,25 @@ def test_cache_stays_within_its_bytes(folder):
     assert list(nothing._cache) == [3]
 
 
-def test_worker_outlives_the_signals_of_its_group(folder):
+def test_worker_outlives_the_signals_of_its_job(folder):
     """Ctrl-C and a job's SIGTERM reach all processes; the trainer needs its loader until it has saved."""
     loader, _ = build_train_loader(make_args(folder, n_threads=1), num_steps=40)
     batches = iter(loader)
     next(batches)
-    for worker in batches._workers:  # type: ignore[attr-defined]
-        for number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(worker.pid, number)
+    (worker,) = batches._workers  # type: ignore[attr-defined]
+    for name in ("INT", "TERM"):
+        subprocess.run(["sh", "-c", f"kill -{name} {worker.pid}"], check=True)
     assert len(list(batches)) == 39
+
+
+def test_trainer_can_end_its_worker(folder):
+    loader, _ = build_train_loader(make_args(folder, n_threads=1), num_steps=40)
+    batches = iter(loader)
+    next(batches)
+    (worker,) = batches._workers  # type: ignore[attr-defined]
+    worker.terminate()
+    worker.join(timeout=10)
+    assert not worker.is_alive()
 
 
 # --- which pictures

@@ -1,0 +1,468 @@
+"""Degradations: against the published pipelines' results, identities, numbers worked out by hand, and slow references."""
+
+import math
+import subprocess
+import sys
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.stats import multivariate_normal
+
+from data.degradation import Degradation, DegradationConfig, Parameters
+from data.degradation.blur import BLOCK, blur
+from data.degradation.downsample import bicubic_downsample, bicubic_matrix, s_fold
+from data.degradation.kernels import gaussian_kernels
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def random_pictures(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(256, shape, generator=seeded(seed)).float()
+
+
+# Against what the published code gives
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("x2_s1=1_s2=1_theta=0.000000", (1, 1, 0)),
+        ("x2_s1=3_s2=1_theta=0.785398", (3, 1, math.pi / 4)),
+        ("x2_s1=5_s2=1_theta=0.785398", (5, 1, math.pi / 4)),
+        ("iso_x2_sig=1.6", (1.6**2, 1.6**2, 0)),
+    ],
+)
+def test_cdsr_gives_the_published_kernels_and_pictures(assets, name, parameters):
+    published = np.load(assets / "degradation.npz")
+    check_published(published["hr_x2"], published[f"kernel_{name}"], published[f"lr_{name}"], parameters, scale=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "parameters"),
+    [
+        ("iso_x2_sig=1.2", 2, (1.2**2, 1.2**2, 0)),
+        ("aniso_x4_l1=3.5_l2=1.5_theta=30", 4, (3.5**2, 1.5**2, math.radians(30))),
+    ],
+)
+def test_dasr_gives_the_published_kernels_and_pictures(assets, name, scale, parameters):
+    published = np.load(assets / "degradation_dasr.npz")
+    hr, kernel, lr = published[f"hr_x{scale}"], published[f"kernel_{name}"], published[f"lr_{name}"]
+    check_published(hr, kernel, lr, parameters, degradation="dasr", scale=scale)
+
+
+def check_published(hr, kernel, lr, parameters, **options):
+    degradation = Degradation(DegradationConfig(**options))
+    row = Parameters.of(*parameters)
+    ours = degradation.kernels(row.variance_1, row.variance_2, row.theta)[0].numpy()
+    np.testing.assert_allclose(ours, kernel, rtol=0, atol=1e-6)
+    check_pictures(degradation.apply(to_batch(hr), row), lr)
+
+
+@pytest.mark.parametrize("mode", [1, 4])
+def test_spatially_variant_blur_gives_the_published_pictures(assets, mode):
+    published = np.load(assets / "degradation.npz")
+    degradation = Degradation(DegradationConfig(scale=2, sv_mode=mode))
+    check_pictures(
+        degradation.apply(to_batch(published["hr_x2"]), Parameters.of(0, 0, 0)), published[f"lr_sv{mode}_x2"]
+    )
+
+
+def to_batch(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+
+
+def check_pictures(ours: torch.Tensor, published: np.ndarray):
+    difference = np.abs(ours[0].permute(1, 2, 0).numpy() - published)
+    assert difference.max() <= 1
+    assert (difference == 0).mean() >= 0.999
+
+
+# Kernels
+
+
+@pytest.mark.parametrize("corner", [0, 1, 2, 3])
+def test_kernels_sum_to_one_and_are_the_density_of_a_gaussian(corner):
+    variance_1, variance_2, theta = 5.0, 0.8, 1.1
+    one = torch.ones(1)
+    kernel = gaussian_kernels(variance_1 * one, variance_2 * one, theta * one, size=21, corner=corner)[0].numpy()
+    drawn = 21 - corner
+    y, x = np.mgrid[:drawn, :drawn] - (drawn - 1) / 2
+    turn = np.array([[math.cos(theta), -math.sin(theta)], [math.sin(theta), math.cos(theta)]])
+    density = multivariate_normal([0, 0], turn @ np.diag([variance_1, variance_2]) @ turn.T).pdf(np.dstack((x, y)))
+    np.testing.assert_allclose(kernel[:drawn, :drawn], density / density.sum(), rtol=0, atol=1e-7)
+    assert kernel[drawn:].sum() == kernel[:, drawn:].sum() == 0
+    assert kernel.sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_random_kernels_sum_to_one():
+    for options in ({}, {"scale": 4}, {"degradation": "dasr"}, {"degradation": "dasr", "blur_type": "iso_gaussian"}):
+        degradation = Degradation(DegradationConfig(**options))
+        row = degradation.draw(200, seeded())
+        kernels = degradation.kernels(row.variance_1, row.variance_2, row.theta)
+        assert kernels.shape == (200, 21, 21) and kernels.dtype == torch.float32
+        torch.testing.assert_close(kernels.sum((1, 2)), torch.ones(200), rtol=0, atol=1e-6)
+        assert kernels.min() >= 0
+
+
+def test_a_width_of_zero_is_the_delta():
+    kernel = gaussian_kernels(*torch.zeros(3, 1), size=5)[0]
+    assert kernel[2, 2] == 1 and kernel.sum() == 1
+
+
+# Blur
+
+
+@pytest.mark.parametrize("padding", ["replicate", "reflect"])
+def test_a_delta_kernel_is_the_identity(padding):
+    pictures = random_pictures(2, 3, 31, 26)
+    delta = torch.zeros(2, 21, 21)
+    delta[:, 10, 10] = 1
+    torch.testing.assert_close(blur(pictures, delta, padding=padding), pictures, rtol=0, atol=0)
+
+
+def test_an_off_centre_delta_shifts_without_flipping():
+    pictures = random_pictures(1, 1, 9, 9)
+    delta = torch.zeros(1, 3, 3)
+    delta[0, 1, 2] = 1  # one column to the right of the centre
+    blurred = blur(pictures, delta, padding="replicate")
+    torch.testing.assert_close(blurred[..., :-1], pictures[..., 1:])
+    torch.testing.assert_close(blurred[..., -1], pictures[..., -1])
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(48, 60), (37, 53)])
+def test_a_strided_convolution_is_blur_then_subsampling(scale, size):
+    pictures = random_pictures(3, 3, *size)
+    kernels = torch.rand(3, 21, 21, generator=seeded())
+    kernels = kernels / kernels.sum((1, 2), keepdim=True)
+    strided = blur(pictures, kernels, padding="replicate", stride=scale)
+    padded = F.pad(pictures, (10,) * 4, mode="replicate").double()
+    slow = torch.stack(
+        [F.conv2d(p[:, None], k[None, None].double())[:, 0] for p, k in zip(padded, kernels, strict=True)]
+    )
+    torch.testing.assert_close(strided.double(), s_fold(slow, scale), rtol=0, atol=1e-3)
+
+
+def test_a_picture_too_small_to_be_reflected_is_refused():
+    degradation = Degradation(DegradationConfig(degradation="dasr"))
+    with pytest.raises(ValueError, match="20x10 pixels.*more than 10 pixels"):
+        degradation.apply(random_pictures(1, 3, 10, 20), Parameters.of(1, 1, 0))
+
+
+# Downsampling
+
+
+def test_s_fold_keeps_rows_and_columns_from_the_first():
+    picture = torch.arange(35).reshape(5, 7)
+    assert s_fold(picture, 3).tolist() == [[0, 3, 6], [21, 24, 27]]
+
+
+# MATLAB's kernel at +-0.5, 1.5, 2.5, 3.5 HR pixels, for half the size: cubic(d / 2) / 2.
+HALF = [-0.01171875, -0.03515625, 0.11328125, 0.43359375, 0.43359375, 0.11328125, -0.03515625, -0.01171875]
+
+
+def test_bicubic_weights_are_those_of_matlab():
+    matrix = bicubic_matrix(16, 2, "symmetric", torch.device("cpu"), torch.float64)
+    assert matrix[3, 3:11].tolist() == HALF
+    assert matrix[0, :5].tolist() == [0.546875, 0.3984375, 0.1015625, -0.03515625, -0.01171875]  # mirrored at the edge
+    matrix = bicubic_matrix(16, 2, "replicate", torch.device("cpu"), torch.float64)
+    assert matrix[3, 3:11].tolist() == HALF
+    assert matrix[0, :5].tolist() == [0.5, 0.43359375, 0.11328125, -0.03515625, -0.01171875]
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize("length", [48, 50, 3])
+def test_bicubic_matrices_agree_with_imresize_written_as_a_loop(scale, length):
+    """The algorithm of imresize, one weight at a time."""
+
+    def cubic(x: float) -> float:
+        x = abs(x)
+        if x <= 1:
+            return 1.5 * x**3 - 2.5 * x**2 + 1
+        return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x <= 2 else 0.0
+
+    out_length = math.ceil(length / scale)
+    expected = np.zeros((out_length, length))
+    for i in range(1, out_length + 1):  # from 1, as in MATLAB
+        centre = i * scale + 0.5 * (1 - scale)
+        left = math.floor(centre - 2 * scale)
+        weights = {j: cubic((centre - j) / scale) for j in range(left, left + 4 * scale + 2)}
+        for j, weight in weights.items():
+            k = (j - 1) % (2 * length)
+            expected[i - 1, k if k < length else 2 * length - 1 - k] += weight / sum(weights.values())
+    matrix = bicubic_matrix(length, scale, "symmetric", torch.device("cpu"), torch.float64)
+    np.testing.assert_allclose(matrix.numpy(), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_bicubic_keeps_a_constant_and_a_ramp(scale):
+    ramp = torch.arange(48.0).expand(1, 1, 48, 48)
+    centres = torch.arange(48 // scale) * scale + (scale - 1) / 2
+    lr = bicubic_downsample(ramp, scale)
+    torch.testing.assert_close(lr[0, 0, 5, 2:-2], centres[2:-2], rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        bicubic_downsample(torch.full((1, 30, 25), 7.0), scale).flatten().unique(), torch.tensor([7.0])
+    )
+
+
+def test_scale_one_changes_nothing():
+    pictures = random_pictures(1, 3, 15, 12)
+    torch.testing.assert_close(bicubic_downsample(pictures, 1), pictures)
+    dasr = Degradation(DegradationConfig(degradation="dasr", scale=1))
+    torch.testing.assert_close(dasr.apply(pictures, Parameters.of(0, 0, 0)), pictures)
+
+
+# Spatially variant blur
+
+
+def slow_block_parameters(mode: int, scale: int, h: int, w: int, H: int, W: int) -> tuple[float, float, float]:
+    a, b = (2.5 - 0.175) * scale, 0.175 * scale
+    return {
+        1: (a + b, a * h / H + b, 0.0),
+        2: (a * w / W + b, a * h / H + b, 0.0),
+        3: (a + b, b, math.pi * h / H),
+        4: (a * w / W + b, a * h / H + b, math.pi * h / H),
+        6: (a + b, b, math.pi / 4 if (h + w) % 2 == 0 else 3 * math.pi / 4),
+    }[mode]
+
+
+@pytest.mark.parametrize("mode", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize(
+    ("scale", "size"), [(1, (41, 80)), (2, (83, 121)), (3, (50, 93)), (3, (121, 82)), (4, (9, 45)), (4, (124, 80))]
+)
+def test_blocks_agree_with_a_kernel_per_pixel(mode, scale, size):
+    picture = random_pictures(1, 1, *size)
+    degradation = Degradation(DegradationConfig(scale=scale, sv_mode=mode))
+    lr = degradation.blur_and_downsample(picture, Parameters.of(0, 0, 0))[0, 0].numpy()
+
+    padded = np.pad(picture[0, 0].double().numpy(), 10, mode="edge")
+    rows, columns = (math.ceil(length / BLOCK) for length in size)
+    kernels = {}
+    for h in range(rows):
+        for w in range(columns):
+            row = Parameters.of(*slow_block_parameters(mode, scale, h, w, rows, columns))
+            kernels[h, w] = degradation.kernels(row.variance_1, row.variance_2, row.theta)[0].double().numpy()
+    expected = [
+        [
+            (padded[y : y + 21, x : x + 21] * kernels[y // BLOCK, x // BLOCK]).sum()
+            for x in range(0, size[1], scale)
+        ]
+        for y in range(0, size[0], scale)
+    ]  # fmt: skip
+    np.testing.assert_allclose(lr, expected, rtol=0, atol=1e-3)
+
+
+def test_mode_five_draws_blocks_from_the_seed_of_each_picture():
+    degradation = Degradation(DegradationConfig(scale=2, sv_mode=5))
+    pictures = random_pictures(1, 3, 90, 90).expand(3, -1, -1, -1)
+    rows = Parameters.cat([Parameters.of(0, 0, 0, seed=seed) for seed in (7, 8, 7)])
+    lr = degradation.apply(pictures, rows)
+    torch.testing.assert_close(lr[0], lr[2], rtol=0, atol=0)
+    assert (lr[0] != lr[1]).float().mean() > 0.1
+
+
+MEASURE = """
+import resource
+import torch
+from data.degradation import Degradation, DegradationConfig, Parameters
+torch.set_num_threads(1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for mode in range(1, 7):
+    Degradation(DegradationConfig(scale=2, sv_mode=mode)).apply(torch.rand(1, 3, 1024, 1024) * 255, Parameters.of(0, 0, 0))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+def test_spatially_variant_blur_of_a_large_picture_takes_little_memory():
+    """1 GiB is allowed; a kernel per pixel alone would take 1.7."""
+    done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 512 * 1024  # KiB
+
+
+# The whole
+
+
+ALL_KINDS = [
+    {},
+    {"scale": 3, "noise": 15.0},
+    {"scale": 4, "sv_mode": 5},
+    {"scale": 3, "sv_mode": 4},
+    {"blur_type": "iso_gaussian"},
+    {"sample_mode": "bicubic"},
+    {"degradation": "dasr"},
+    {"degradation": "dasr", "scale": 4, "sample_mode": "s-fold", "noise": 25.0},
+]
+
+
+@pytest.mark.parametrize("options", ALL_KINDS, ids=str)
+def test_a_batch_equals_its_singles(options):
+    degradation = Degradation(DegradationConfig(**options))
+    pictures = random_pictures(4, 3, 60, 84)
+    rows = degradation.draw(4, seeded())
+    batch = degradation.blur_and_downsample(pictures, rows)
+    for i in range(4):
+        row = Parameters(*(getattr(rows, field.name)[i : i + 1] for field in fields(Parameters)))
+        single = degradation.blur_and_downsample(pictures[i : i + 1], row)
+        torch.testing.assert_close(batch[i : i + 1], single, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("options", ALL_KINDS, ids=str)
+def test_patches_of_a_row_share_its_kernel(options):
+    degradation = Degradation(DegradationConfig(**{**options, "noise": 0.0}))
+    pairs = random_pictures(3, 2, 3, 48, 48)
+    rows = degradation.draw(3, seeded())
+    lr = degradation.apply(pairs, rows)
+    assert lr.shape == (3, 2, 3, 48 // degradation.config.scale, 48 // degradation.config.scale)
+    for n in range(2):
+        torch.testing.assert_close(lr[:, n], degradation.apply(pairs[:, n], rows), rtol=0, atol=1)
+
+
+@pytest.mark.parametrize("options", ALL_KINDS, ids=str)
+def test_the_same_generators_give_the_same_result_in_whole_grey_levels(options):
+    degradation = Degradation(DegradationConfig(**options))
+    pictures = random_pictures(4, 3, 48, 48)
+    first, again = (degradation.apply(pictures, degradation.draw(4, seeded(5)), seeded(6)) for _ in range(2))
+    assert torch.equal(first, again)
+    assert torch.equal(first, first.round()) and first.min() >= 0 and first.max() <= 255
+    other = degradation.apply(pictures, degradation.draw(4, seeded(6)), seeded(6))
+    assert degradation.config.sv_mode == 4 or not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize("convention", ["cdsr", "dasr"])
+def test_a_side_that_the_scale_does_not_divide_is_rounded_up(scale, convention):
+    degradation = Degradation(DegradationConfig(degradation=convention, scale=scale))
+    lr = degradation.apply(random_pictures(1, 3, 41, 50), Parameters.of(1, 1, 0))
+    assert lr.shape == (1, 3, math.ceil(41 / scale), math.ceil(50 / scale))
+
+
+def test_noise_has_the_level_of_its_row_and_differs_between_patches():
+    degradation = Degradation(DegradationConfig(noise=15.0))
+    levels = torch.tensor([0.0, 5.0, 15.0], dtype=torch.float64)
+    rows = replace(Parameters.cat([Parameters.of(1, 1, 0)] * 3), noise=levels)
+    lr = degradation.apply(torch.full((3, 2, 3, 96, 96), 128.0), rows, seeded())
+    assert lr[0].unique().tolist() == [128.0]
+    for i in (1, 2):  # rounding adds 1/12 to the variance
+        assert lr[i].std().item() == pytest.approx(math.sqrt(levels[i] ** 2 + 1 / 12), rel=0.03)
+        assert lr[i].mean().item() == pytest.approx(128, abs=0.3)
+    assert not torch.equal(lr[1, 0], lr[1, 1])
+    with pytest.raises(ValueError, match="noise_generator"):
+        degradation.apply(torch.zeros(3, 3, 8, 8), rows)
+
+
+def test_one_row_of_parameters_a_picture():
+    with pytest.raises(ValueError, match="2 pictures with parameters for 1"):
+        Degradation(DegradationConfig()).apply(torch.zeros(2, 3, 8, 8), Parameters.of(1, 1, 0))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("options", ALL_KINDS, ids=str)
+def test_a_gpu_gives_the_same_and_is_never_waited_for(options):
+    degradation = Degradation(DegradationConfig(**{**options, "noise": 0.0}))
+    pictures = random_pictures(4, 2, 3, 96, 96)
+    rows = degradation.draw(4, seeded())
+    on_gpu = pictures.to("cuda")
+    degradation.apply(on_gpu, rows)  # fills the caches
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        lr = degradation.apply(on_gpu, rows)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    difference = (lr.cpu() - degradation.apply(pictures, rows)).abs()
+    assert difference.max() <= 1 and (difference > 0).float().mean() < 1e-3
+
+
+# Random draws
+
+
+def test_draws_of_cdsr_stay_in_the_range_of_the_paper():
+    rows = Degradation(DegradationConfig(scale=2, noise=15.0)).draw(20000, seeded())
+    assert 0.35 <= rows.variance_1.min() < 0.36 and 4.99 < rows.variance_1.max() <= 5
+    assert rows.variance_2.min() >= 0.35 and bool((rows.variance_2 <= rows.variance_1).all())
+    assert rows.variance_1.mean().item() == pytest.approx((0.35 + 5) / 2, abs=0.05)
+    assert rows.variance_2.mean().item() == pytest.approx((0.35 + (0.35 + 5) / 2) / 2, abs=0.05)
+    assert 0 <= rows.theta.min() and 3.13 < rows.theta.max() < math.pi
+    assert (rows.noise == 0).double().mean().item() == pytest.approx(0.2, abs=0.01)
+    assert rows.noise.max() <= 15 and rows.noise[rows.noise > 0].mean().item() == pytest.approx(7.5, abs=0.2)
+
+
+def test_isotropic_draws_are_standard_deviations():
+    for convention in ("cdsr", "dasr"):
+        config = DegradationConfig(degradation=convention, blur_type="iso_gaussian", sig_min=0.2, sig_max=4.0)
+        rows = Degradation(config).draw(20000, seeded())
+        assert torch.equal(rows.variance_1, rows.variance_2) and not rows.theta.any()
+        assert 0.2**2 <= rows.variance_1.min() < 0.21**2 and 3.99**2 < rows.variance_1.max() <= 4**2
+        assert rows.variance_1.sqrt().mean().item() == pytest.approx(2.1, abs=0.03)
+
+
+def test_draws_of_dasr_are_independent_standard_deviations():
+    rows = Degradation(DegradationConfig(degradation="dasr", scale=4, noise=25.0)).draw(20000, seeded())
+    for variance in (rows.variance_1, rows.variance_2):
+        assert 0.2**2 <= variance.min() and 3.99**2 < variance.max() <= 4**2
+    assert (rows.variance_1 < rows.variance_2).double().mean().item() == pytest.approx(0.5, abs=0.02)
+    assert (rows.noise == 0).sum() == 0 and rows.noise.mean().item() == pytest.approx(12.5, abs=0.2)
+
+
+def test_a_generator_seed_gives_the_same_draws():
+    degradation = Degradation(DegradationConfig(noise=5.0))
+    first, again, other = (degradation.draw(8, seeded(seed)) for seed in (3, 3, 4))
+    for field in fields(Parameters):
+        assert torch.equal(getattr(first, field.name), getattr(again, field.name))
+        assert not torch.equal(getattr(first, field.name), getattr(other, field.name))
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"degradation": "manet"}, "cdsr, dasr"),
+        ({"scale": 5}, "1, 2, 3, 4"),
+        ({"blur_type": "box"}, "iso_gaussian"),
+        ({"sample_mode": "area"}, "s-fold, bicubic"),
+        ({"sv_mode": 7}, "sv_mode is 7"),
+        ({"blur_kernel": 20}, "odd"),
+        ({"scale": 4, "blur_kernel": 3}, "at least the scale"),
+        ({"noise": -1.0}, "0 and 255"),
+        ({"noise": math.nan}, "0 and 255"),
+        ({"sig_min": 3.0, "sig_max": 2.0}, "sig_min is 3.0 and sig_max is 2.0"),
+        ({"sig_min": 6.0}, "both ends"),
+        ({"lambda_min": 3.0, "lambda_max": 2.0}, "lambda_min"),
+        ({"sig": -1.0}, "0 or more"),
+        ({"sig": math.inf}, "0 or more"),
+        ({"theta": math.nan}, "theta"),
+        ({"sv_mode": 1, "degradation": "dasr"}, "sv_mode 1"),
+        ({"sv_mode": 1, "sample_mode": "bicubic"}, "sv_mode 1"),
+        ({"sig1": 1.0}, "sig1 and sig2"),
+        ({"sig": 1.0, "sig1": 1.0, "sig2": 1.0}, "two kernels"),
+        ({"lambda_1": 1.0, "lambda_2": 1.0}, "of degradation dasr"),
+        ({"degradation": "dasr", "sig1": 1.0, "sig2": 1.0}, "of degradation cdsr"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_contradictions_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        DegradationConfig(**options)
+
+
+def test_what_is_not_given_is_the_convention_s_own():
+    assert DegradationConfig(scale=2).width_range == (pytest.approx(0.35), 5)
+    assert DegradationConfig(scale=4, blur_type="iso_gaussian").width_range == (0.2, 4)
+    assert DegradationConfig(degradation="dasr", scale=4).width_range == (0.2, 4)
+    assert DegradationConfig().downsampling == "s-fold"
+    assert DegradationConfig(degradation="dasr").downsampling == "bicubic"
+
+
+def test_one_kernel_is_given_in_the_units_of_its_convention():
+    assert DegradationConfig().fixed_kernel is None
+    assert DegradationConfig(sig=1.5).fixed_kernel == (2.25, 2.25, 0)
+    assert DegradationConfig(sig1=3.0, sig2=1.0, theta=0.5).fixed_kernel == (3, 1, 0.5)
+    config = DegradationConfig(degradation="dasr", lambda_1=3.0, lambda_2=1.0, theta=90.0)
+    assert config.fixed_kernel == (9, 1, math.pi / 2)
