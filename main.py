@@ -1,33 +1,43 @@
 """Train: parse, seed, build, Trainer(...).fit()."""
 
 import argparse
+import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from data import build_degradation, build_train_loader, build_validation_samples
+from data import build_degradation, build_training_batches, build_validation_samples
 from loss import PixelLoss, contrastive_loss
-from model import Bicubic, build_model, load_model, save_model
+from model import Bicubic, build_model, compile_model, init_model, load_model, save_model
 from model.moco import MoCo
 from option import parse_options
-from trainer import Interrupted, Trainer, TrainingConfig, TrainingStopped
+from trainer import Interrupted, Trainer, TrainingStopped
+from utils import distributed
 from utils.checkpoint import StateStore
-from utils.device import select_device
+from utils.device import has_fast_bf16, select_device
+from utils.ema import ExponentialMovingAverage
 from utils.evaluation import evaluate, summarize
 from utils.inference import Upscaler
 from utils.interfaces import Samples, SuperResolver
 from utils.randomness import seed_everything
 from utils.run import EXPERIMENT, RunLogger, log_to_console, logger, prepare_run, run_name
 from utils.schedule import Schedule
+from utils.shard import Shard
+from utils.step import StepConfig, TrainingStep
+from utils.sync_norm import synchronise_statistics
 
 
 def main(argv: list[str] | None = None) -> int:
     """Train a model, or evaluate one with `--test_only`; returns the exit code."""
     args = parse_options(argv)
-    log_to_console()
+    if args.n_GPUs > 1 and not distributed.is_launched():
+        return distributed.launch(args.n_GPUs, __file__, sys.argv[1:] if argv is None else argv)
+    log_to_console(is_silent=distributed.is_launched() and int(os.environ["RANK"]) > 0)
     if args.test_only:
         import test
 
@@ -37,9 +47,11 @@ def main(argv: list[str] | None = None) -> int:
     except Interrupted as stop:
         logger.warning("%s", stop)
         return stop.exit_code
-    except (ValueError, TrainingStopped) as error:
+    except (ValueError, OSError, TrainingStopped) as error:
         logger.error("error: %s", error)
         return 1
+    finally:
+        distributed.finalize()
     return 0
 
 
@@ -47,71 +59,121 @@ def train(args: argparse.Namespace) -> None:
     """Build everything, resume where asked, and fit."""
     if args.dir_data is None:
         raise ValueError("--dir_data is missing: give a folder of HR pictures, or the LMDB packed from one")
-    seed_everything(args.seed)
-    device = select_device(args.device, cpu=args.cpu or args.n_GPUs == 0)
-    pixel_loss = PixelLoss(args.loss, rgb_range=args.rgb_range).to(device)
-    model = build_model(args, device)
-    if isinstance(model, Bicubic):
-        raise ValueError(f"--model {args.model} has nothing to train; give CDSR or CDSR_S")
-    if args.pre_train:
-        load_model(model, args.pre_train)
-    degradation = build_degradation(args)
-    metadata = {"model": args.model, **degradation.config.describe()}
-    samples = build_validation_samples(args, degradation)
-
-    folder = EXPERIMENT / run_name(
-        save=args.save, scale=args.scale, sample_mode=args.sample_mode, blur_type=args.blur_type
-    )
-    source = EXPERIMENT / args.load if args.load else folder
-    state = None
-    if args.resume:
-        state, path, passed_over = StateStore(source / "state").load(args.resume)
-    prepare_run(folder, reset=args.reset, resume=bool(args.resume))
-    run_logger = RunLogger(folder, use_tensorboard=args.use_tb_logger)
-    run_logger.describe_run(vars(args))
-    trainer = Trainer(
-        model=model,
-        moco=MoCo(model.encoder).to(device),
-        pixel_loss=pixel_loss,
-        contrastive_loss=contrastive_loss,
-        degradation=degradation,
-        make_loader=lambda start, num_steps: build_train_loader(args, start_step=start, num_steps=num_steps)[0],
-        validate=make_validation(args, model, samples, device),
-        save_model=lambda path: save_model(model, path, metadata),
-        optimizer=build_optimizer(args, model),
-        schedule=build_schedule(args),
-        config=TrainingConfig(
-            seed=args.seed,
-            precision=args.precision,
-            c_weight=args.c_weight,
-            split_batch=args.split_batch,
-            skip_threshold=args.skip_threshold,
+    seed_everything(args.seed, deterministic=args.deterministic)
+    device = select_device(args.device, cpu=args.cpu or args.n_GPUs == 0, local_rank=distributed.local_rank())
+    resolve_arithmetic(args, device)
+    if distributed.is_launched():
+        distributed.initialize(device)
+    training_step = build_training_step(args, device)
+    samples = build_validation_samples(args, build_degradation(args))
+    metadata = {"model": args.model, **build_degradation(args).config.describe()}
+    state, lines, folder = open_run(args)
+    run_logger = RunLogger(folder, use_tensorboard=args.use_tb_logger, is_silent=distributed.rank() > 0)
+    try:
+        run_logger.describe_run(vars(args))
+        trainer = Trainer(
+            training_step=training_step,
+            make_loader=lambda start, num_steps: build_training_batches(
+                args,
+                start_step=start,
+                num_steps=num_steps,
+                rank=distributed.rank(),
+                world_size=distributed.world_size(),
+                device=device,
+            ),
+            validate=make_validation(args, samples, device),
+            save_model=lambda model, path: save_model(model, path, metadata),
+            schedule=build_schedule(args),
+            run_logger=run_logger,
             print_every=args.print_every,
             save_models=args.save_models,
-        ),
-        run_logger=run_logger,
-        device=device,
-    )
-    try:
+            time_limit=args.time_limit or math.inf,
+        )
         if state is not None:
-            for line in passed_over:
-                logger.warning("%s", line)
             trainer.load_state(state)
-            logger.info("resumed from %s at step %d", path, trainer.step)
+        for line in lines:
+            logger.warning("%s", line)
         logger.info("run %s: %s x%d on %s, %s", folder, args.model, args.scale, device, args.precision)
         trainer.fit()
     finally:
         run_logger.close()
 
 
-def make_validation(
-    args: argparse.Namespace, model: SuperResolver, samples: Samples, device: torch.device
-) -> Callable[[], tuple[float, float]]:
-    """Bind the shared evaluation to the held-out pictures."""
-    upscaler = Upscaler(model, precision=args.precision)
+def resolve_arithmetic(args: argparse.Namespace, device: torch.device) -> None:
+    """Fill in the precision and the memory layout that fit the device, where the user gave none."""
+    if args.precision is None:
+        args.precision = "bf16" if has_fast_bf16(device) else "single"
+    if args.channels_last is None:
+        args.channels_last = device.type == "cuda" and args.precision != "single"
 
-    def validate() -> tuple[float, float]:
-        summary = summarize(evaluate(upscaler, samples, device=device, name="validation"))
+
+def open_run(args: argparse.Namespace) -> tuple[dict[str, Any] | None, list[str], Path]:
+    """Make the folder of the run; returns the state to resume, lines to tell the user, and the folder."""
+    name = run_name(save=args.save, scale=args.scale, sample_mode=args.sample_mode, blur_type=args.blur_type)
+    folder = EXPERIMENT / name
+    state: dict[str, Any] | None = None
+    lines: list[str] = []
+    if args.resume:
+        source = EXPERIMENT / args.load if args.load else folder
+        state, path, lines = StateStore(source / "state").load(args.resume)
+        lines.append(f"resumed from {path}")
+    if distributed.rank() == 0:
+        prepare_run(folder, reset=args.reset, resume=bool(args.resume))
+    distributed.barrier()
+    return state, lines, folder
+
+
+def build_training_step(args: argparse.Namespace, device: torch.device) -> TrainingStep:
+    """Build the model with its starting weights, and all that trains it."""
+    pixel_loss = PixelLoss(args.loss, rgb_range=args.rgb_range).to(device)
+    model = build_model(args, device)
+    if isinstance(model, Bicubic):
+        raise ValueError(f"--model {args.model} has nothing to train; give CDSR or CDSR_S")
+    if args.pre_train:
+        load_model(model, args.pre_train)
+    if args.init_from:
+        init_model(model, args.init_from)
+    if args.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if args.sync_bn:
+        synchronise_statistics(model)
+    moco = MoCo(model.encoder).to(device)
+    ema = ExponentialMovingAverage(model, args.ema) if args.ema else None
+    if args.compile:
+        compile_model(model)
+    return TrainingStep(
+        model=model,
+        moco=moco,
+        pixel_loss=pixel_loss,
+        contrastive_loss=contrastive_loss,
+        degradation=build_degradation(args),
+        optimizer=build_optimizer(args, model),
+        config=StepConfig(
+            seed=args.seed,
+            precision=args.precision,
+            channels_last=args.channels_last,
+            c_weight=args.c_weight,
+            split_batch=args.split_batch,
+            skip_threshold=args.skip_threshold,
+            grad_clip=args.grad_clip,
+        ),
+        device=device,
+        ema=ema,
+    )
+
+
+def make_validation(
+    args: argparse.Namespace, samples: Samples, device: torch.device
+) -> Callable[[SuperResolver], tuple[float, float]]:
+    """Bind the shared evaluation to the held-out pictures, shared out over the ranks."""
+    shard = Shard(distributed.rank(), distributed.world_size())
+
+    def validate(model: SuperResolver) -> tuple[float, float]:
+        upscaler = Upscaler(model, precision=args.precision)
+        with torch.compiler.set_stance("force_eager"):  # every picture has another size
+            indices = shard.indices(samples.keys)
+            rows = evaluate(upscaler, samples, device=device, name="validation", indices=indices)
+        summary = summarize(shard.merge(indices, rows))
         return summary.psnr, summary.ssim
 
     return validate
@@ -131,6 +193,7 @@ def build_schedule(args: argparse.Namespace) -> Schedule:
         gamma_encoder=args.gamma_encoder,
         gamma_sr=args.gamma_sr,
         decay_type=args.decay_type,
+        warmup=args.warmup,
     )
 
 
@@ -141,7 +204,8 @@ def build_optimizer(args: argparse.Namespace, model: nn.Module) -> torch.optim.O
         return torch.optim.SGD(model.parameters(), momentum=args.momentum, **shared)
     if args.optimizer == "RMSprop":
         return torch.optim.RMSprop(model.parameters(), eps=args.epsilon, **shared)
-    return torch.optim.Adam(model.parameters(), betas=(args.beta1, args.beta2), eps=args.epsilon, **shared)
+    betas = (args.beta1, args.beta2)
+    return torch.optim.Adam(model.parameters(), betas=betas, eps=args.epsilon, fused=True, **shared)
 
 
 if __name__ == "__main__":

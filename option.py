@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 
 SCALES = (1, 2, 3, 4)
 PROTOCOLS = ("cdsr", "cdsr-sv", "dasr-iso", "gaussian8", "dasr-aniso")
+FORMATS = ("auto", "png", "jpg", "webp", "avif", "tif", "bmp")
+METRICS = ("psnr", "ssim", "rgb", "lpips")
 TEST_SETS = ["Set5", "Set14", "B100", "Urban100"]
 
 _PAPER = {
@@ -94,6 +96,24 @@ non_negative = number(float, low=0)
 positive = number(float, low=0, open_low=True)
 
 
+def tile(text: str) -> int | str:
+    """Read the side of a tile: auto, 0 or a number that leaves room for an overlap."""
+    if text == "auto":
+        return text
+    side = int(number(int, low=0)(text))
+    if 0 < side < 16:
+        raise argparse.ArgumentTypeError(f"{text} is too small for a tile: give auto, 0 (no tiles) or 16 or more")
+    return side
+
+
+def duration(text: str) -> float:
+    """Read a time such as 90s, 9m or 1.5h as seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not match or float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; give 90s, 9m or 1.5h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
 def build_parser() -> OptionParser:
     """Describe every option, in groups."""
     parser = OptionParser(description="CDSR: content and degradation aware blind super-resolution", allow_abbrev=False)
@@ -105,6 +125,7 @@ def build_parser() -> OptionParser:
     _add_training(parser.add_argument_group("training"))
     _add_optimization(parser.add_argument_group("optimisation"))
     _add_testing(parser.add_argument_group("testing"))
+    _add_pictures(parser.add_argument_group("own pictures"))
     _add_run(parser.add_argument_group("runs and logs"))
     return parser
 
@@ -116,8 +137,20 @@ def _add_hardware(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--n_GPUs", type=number(int, low=0), default=1, help="number of GPUs")
     group.add_argument("--seed", type=number(int, low=0), default=1, help="seed of every random choice")
     group.add_argument(
-        "--precision", choices=("single", "half", "bf16"), default="single", help="arithmetic of the networks"
+        "--precision",
+        choices=("single", "half", "bf16"),
+        help="arithmetic of the networks (default: bf16 on GPUs that have it, else single)",
     )
+    group.add_argument(
+        "--channels_last",
+        action=argparse.BooleanOptionalAction,
+        help="memory layout of the features (default: on GPUs in low precision)",
+    )
+    group.add_argument(
+        "--sync_bn", action="store_true", help="normalise by the statistics of the batch of all GPUs together"
+    )
+    group.add_argument("--compile", action="store_true", help="compile the networks for training (torch.compile)")
+    group.add_argument("--deterministic", action="store_true", help="the same bits twice on a machine, slower on GPUs")
 
 
 def _add_data(group: argparse._ArgumentGroup) -> None:
@@ -128,6 +161,9 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--patch_size", type=number(int, low=12), default=48, help="side of a training patch, LR pixels")
     group.add_argument("--rgb_range", type=positive, default=255.0, help="scale on which the pixel loss is measured")
+    group.add_argument(
+        "--data_resident", action="store_true", help="keep the training pictures on the device and cut patches there"
+    )
     group.add_argument("--no_augment", action="store_true", help="no random flips and rotations")
     group.add_argument("--test_path", type=Path, default=Path("SRTestset"), help="folder of the test sets")
     group.add_argument("--test_sets", nargs="+", default=TEST_SETS, metavar="SET", help="names of the test sets")
@@ -135,8 +171,6 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--protocol", choices=PROTOCOLS, help="kernels of the test (default: cdsr, or of --degradation dasr its own)"
     )
-    group.add_argument("--dir_demo", type=Path, help="upscale the pictures of this folder instead of a test set")
-    group.add_argument("--results", type=Path, help="where --dir_demo writes (default: inside the run)")
 
 
 def _add_degradation(group: argparse._ArgumentGroup) -> None:
@@ -166,9 +200,16 @@ def _add_degradation(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_model(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--model", default="CDSR", help="CDSR, CDSR_S (small, for CPUs) or bicubic")
+    group.add_argument("--model", default="CDSR", help="CDSR, CDSR_S (small, for CPUs), bicubic or bicubic_matlab")
     group.add_argument("--pre_train", type=Path, help="weights to start from or to test (.pt, .safetensors)")
-    group.add_argument("--chop", action="store_true", help="run the SR network tile by tile, to save memory")
+    group.add_argument("--init_from", type=Path, help="start from these weights of any scale, all but the tail")
+    group.add_argument(
+        "--tile",
+        type=tile,
+        help="side of the SR network's tiles, LR pixels: auto (from the free memory; default for --dir_demo), "
+        "16 or more, or 0: the whole picture at once (default for test sets)",
+    )
+    group.add_argument("--chop", action="store_true", help="the same as --tile auto")
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
@@ -201,6 +242,11 @@ def _add_optimization(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--beta1", type=number(float, low=0, high=1), default=0.9, help="of Adam")
     group.add_argument("--beta2", type=number(float, low=0, high=1), default=0.999, help="of Adam")
     group.add_argument("--epsilon", type=positive, default=1e-8, help="of Adam and RMSprop")
+    group.add_argument("--warmup", type=number(int, low=0), default=0, help="iterations over which the rate rises")
+    group.add_argument(
+        "--ema", type=number(float, low=0, high=0.999999), default=0.0, help="decay of averaged weights, 0: none"
+    )
+    group.add_argument("--grad_clip", type=positive, help="largest norm of the gradient")
     group.add_argument("--weight_decay", type=non_negative, default=0.0)
 
 
@@ -208,6 +254,29 @@ def _add_testing(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--test_only", action="store_true", help="main.py: evaluate on the test sets, do not train")
     group.add_argument("--self_ensemble", action="store_true", help="average over the 8 flips and rotations")
     group.add_argument("--save_results", action="store_true", help="write the SR pictures")
+    group.add_argument(
+        "--metrics", nargs="+", choices=METRICS, default=["psnr", "ssim"], help="psnr and ssim: on Y; rgb: PSNR on RGB"
+    )
+    group.add_argument("--profile", action="store_true", help="time each picture alone; memory, size, multiply-adds")
+    group.add_argument("--report", action="store_true", help="write a report with pictures beside the results")
+    group.add_argument("--embeddings", action="store_true", help="measure and draw what the encoder's codes tell")
+
+
+def _add_pictures(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--dir_demo", nargs="+", metavar="PATH", help="upscale these files, folders and patterns instead of a test set"
+    )
+    group.add_argument("--results", type=Path, help="where results are written (default: inside the run)")
+    group.add_argument(
+        "--format", choices=FORMATS, default="auto", help="of the results (default auto: each picture's own)"
+    )
+    group.add_argument(
+        "--quality", type=number(int, low=1, high=100), default=95, help="of JPEG, WebP (100: lossless) and AVIF"
+    )
+    group.add_argument("--suffix", help="appended to the names of the results (default: _x2 for --scale 2)")
+    group.add_argument("--bits", choices=("auto", "8", "16"), default="auto", help="a sample; auto: as the picture has")
+    group.add_argument("--overwrite", action="store_true", help="make results again that are there already")
+    group.add_argument("--max_megapixels", type=positive, default=500.0, help="refuse larger pictures")
 
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
@@ -216,6 +285,7 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--resume", type=int, default=0, help="-1: go on from the last state; N: from epoch N's")
     group.add_argument("--reset", action="store_true", help="delete the run of that name first")
     group.add_argument("--save_models", action="store_true", help="keep the weights of every epoch")
+    group.add_argument("--time_limit", type=duration, help="stop in order after this time, as in 9m, 90s or 1.5h")
     group.add_argument("--print_every", type=count, default=100, help="iterations between log lines")
     group.add_argument(
         "--use_tb_logger", action=argparse.BooleanOptionalAction, default=True, help="write TensorBoard files"
@@ -234,6 +304,10 @@ def parse_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.data_test:
         args.test_sets = args.data_test.split("+")
+    if args.tile is None:
+        args.tile = "auto" if args.chop or args.dir_demo else 0
+    if args.suffix and set(args.suffix) & set("/\\\0"):
+        parser.error(f"--suffix {args.suffix} has a path in it: give a few letters, as in _x2; folders are --results")
     if args.sample_mode is None:
         args.sample_mode = "s-fold" if args.degradation == "cdsr" else "bicubic"
     for problem in contradictions(args):
@@ -267,7 +341,13 @@ def contradictions(args: argparse.Namespace) -> list[str]:
             args.protocol is not None and (given["sig"] or given["sig1"] or given["lambda_1"]),
             "--protocol has kernels of its own: leave out --sig, --sig1, --sig2, --lambda_1, --lambda_2",
         ),
+        (
+            args.dir_demo and args.suffix == "" and not args.results,
+            "--suffix '' gives results the names of their pictures: give --results, a folder of their own",
+        ),
+        (args.chop and args.tile not in (None, "auto"), f"--chop is --tile auto and contradicts --tile {args.tile}"),
         (args.resume < -1, f"--resume {args.resume}: give -1 for the last state or an epoch"),
+        (args.init_from and args.pre_train, "--init_from and --pre_train are two starts: give one of them"),
         (args.resume != 0 and args.reset, "--resume keeps a run, --reset deletes it: give one of them"),
         (
             not re.fullmatch(r"step(_\d+)*|cosine", args.decay_type),

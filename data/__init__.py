@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from data.benchmark import Testset, load_testset
 from data.degradation import Degradation, DegradationConfig
 from data.df2k import TrainingCrops, split_range
 from data.protocols import Protocol, get_protocol, protocol_of_kernel
+from data.resident import ResidentCrops
 from data.sources import CACHE_BYTES, FolderSource, PictureSource, open_source
 from data.validation import ValidationSet
 
@@ -93,6 +94,26 @@ def build_train_loader(
     return loader, TrainingSet(train, _held_out(validation))
 
 
+def build_training_batches(
+    args: Namespace, *, num_steps: int, start_step: int, rank: int, world_size: int, device: torch.device
+) -> Iterable[torch.Tensor]:
+    """Batches of `build_train_loader`, or the same ones cut on the device where `--data_resident` asks for it."""
+    if not args.data_resident:
+        return build_train_loader(args, num_steps=num_steps, start_step=start_step, rank=rank, world_size=world_size)[0]
+    return ResidentCrops(
+        _open_split(args, cache_bytes=0)[0],
+        seed=args.seed,
+        batch_size=args.batch_size,
+        patch=args.patch_size * args.scale,
+        num_steps=num_steps,
+        start_step=start_step,
+        augment=not args.no_augment,
+        rank=rank,
+        world_size=world_size,
+        device=device,
+    )
+
+
 def build_validation_pictures(args: Namespace) -> list[ValidationPicture]:
     """The held-out pictures of the training set, where no loader is needed; args as in `build_train_loader`."""
     return _held_out(_open_split(args, cache_bytes=CACHE_BYTES)[1])
@@ -114,7 +135,7 @@ def build_protocol(args: Namespace) -> Protocol:
     return get_protocol(args.protocol or own[args.degradation], args.scale, args.noise, args.sv_mode)
 
 
-def build_testset(args: Namespace, name: str, protocol: Protocol) -> Testset:
+def build_test_samples(args: Namespace, name: str, protocol: Protocol) -> Testset:
     """A test set of `--test_path`, prepared or plain."""
     return load_testset(args.test_path, name, protocol)
 
@@ -125,7 +146,7 @@ def build_validation_samples(args: Namespace, degradation: Degradation) -> Valid
 
 
 def _open_split(args: Namespace, cache_bytes: int) -> tuple[PictureSource, PictureSource]:
-    source = open_source(Path(args.dir_data), args.patch_size * args.scale, cache_bytes)
+    source = open_source(Path(args.dir_data), args.patch_size * args.scale, cache_bytes, args.data_train)
     train, validation = split_range(args.data_range, len(source.names))
     return source.select(train), source.select(validation)
 

@@ -3,11 +3,11 @@
 An item of the data set is a whole batch, and its pictures, corners and turns are drawn from (seed, step). So a resumed
 run sees the batches it would have seen, whatever the number of workers; the ranks of a parallel run share out the batch
 of one process; and a folder and the LMDB packed from it give the same pixels. Two crops of each picture make a pair,
-as momentum contrast needs (section 3.1 of the paper).
+as momentum contrast needs.
 
-Differs from the published code: there an epoch was an enlarged list of files, shuffled by a random state nobody saved,
-and `--data_range 1-3450/801-810` trained on the pictures it validates on. Here those are held out; and the two crops
-are turned independently, where one turn served both.
+Differs from the published code: there `--data_range 1-3450/801-810` trains on the pictures it validates on, which are
+held out here; one turn serves both crops of a pair, which are turned independently here; and the random state behind
+order and crops is not part of a checkpoint, so that a resumed run sees other batches.
 """
 
 import functools
@@ -115,6 +115,7 @@ class TrainingCrops(Dataset[torch.Tensor]):
         for out, row in zip(batch, self.rows, strict=True):
             pair = self._read_pair(int(plan.pictures[row]), plan.corners[row])
             for i, crop in enumerate(pair):
+                crop = np.ascontiguousarray(crop)  # turning it in place would touch far memory three times
                 out[i] = orient(crop, int(plan.orientations[row, i])).transpose(2, 0, 1)
         return torch.from_numpy(batch)
 

@@ -2,8 +2,6 @@
 
 Each picture is one value, its (H, W, 3) uint8 RGB pixels row by row, under its eight-digit index; `metadata` is JSON
 with format, version, names and sizes, and the SHA-256 of these. `data/build_lmdb.py` writes it.
-
-Differs from the published code: there was no packed set; each crop decoded a whole picture.
 """
 
 import hashlib
@@ -20,7 +18,8 @@ FORMAT = "cdsr-lmdb"
 VERSION = 1
 METADATA_KEY = b"metadata"
 
-_transactions: dict[tuple[str, int, int], lmdb.Transaction] = {}  # LMDB forbids opening a file twice in a process
+_REBUILD = "make it again with python -m data.build_lmdb"
+_transactions: dict[tuple[int, int], lmdb.Transaction] = {}  # by device and inode: LMDB opens a file once a process
 
 
 def picture_key(index: int) -> bytes:
@@ -55,6 +54,7 @@ class LmdbSource:
         self.names = [str(picture["name"]) for picture in pictures]
         self.sizes = np.array([(picture["height"], picture["width"]) for picture in pictures], np.int64).reshape(-1, 2)
         self._keys = [picture_key(i) for i in range(len(pictures))]
+        self._reader: lmdb.Transaction | None = None
         transaction = _transaction(self.path)
         for name, key, (height, width) in zip(self.names, self._keys, self.sizes, strict=True):
             value = transaction.get(key)
@@ -68,21 +68,24 @@ class LmdbSource:
         chosen.names = [self.names[i] for i in indices]
         chosen.sizes = self.sizes[np.asarray(indices, np.int64)]
         chosen._keys = [self._keys[i] for i in indices]
+        chosen._reader = None
         return chosen
+
+    def __getstate__(self) -> dict[str, Any]:  # a worker that is spawned, not forked, opens the file itself
+        return vars(self) | {"_reader": None}
 
     def picture(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB."""
         height, width = self.sizes[index]
-        value = _transaction(self.path).get(self._keys[index])
+        if self._reader is None:
+            self._reader = _transaction(self.path)
+        value = self._reader.get(self._keys[index])
         assert value is not None  # seen by __init__, and nobody writes to the file
         return np.frombuffer(value, np.uint8).reshape(height, width, 3)
 
     def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
         """(patch, patch, 3) uint8 RGB, its upper-left corner at row `top` and column `left`."""
         return self.picture(index)[top : top + patch, left : left + patch]
-
-
-_REBUILD = "make it again with python -m data.build_lmdb"
 
 
 def _digest(pictures: list[dict[str, Any]]) -> str:
@@ -99,10 +102,10 @@ def _data_file(path: Path) -> Path:
 def _transaction(path: Path) -> lmdb.Transaction:
     """The one read transaction of this process on a file; never closed, since pictures are views of its memory."""
     status = os.stat(path)
-    key = (os.path.realpath(path), status.st_ino, status.st_mtime_ns)
+    key = (status.st_dev, status.st_ino)
     if key not in _transactions:
         try:
-            environment = lmdb.open(str(path), subdir=False, lock=False, readonly=True, readahead=False, create=False)
+            environment = lmdb.open(str(path), subdir=False, lock=False, readonly=True, create=False)
         except lmdb.Error as error:
             raise ValueError(f"{path} is not an LMDB file ({error}); {_REBUILD}") from error
         needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]

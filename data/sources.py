@@ -13,6 +13,7 @@ import numpy as np
 from data.lmdb import LmdbSource, is_lmdb
 from utils.image import IMAGE_SUFFIXES, ImageError, list_images, read_rgb, read_size
 
+DATA_SET = "DF2K"  # sub-folder looked into where a folder has no pictures of its own
 CACHE_BYTES = 2 * 1024**3  # decoded pictures kept in memory, over all workers of a process
 MAX_NAMED = 10  # pictures named one by one in a warning before the rest is only counted
 
@@ -74,14 +75,17 @@ class FolderSource:
         return self.picture(index)[top : top + patch, left : left + patch]
 
 
-def open_source(path: Path | str, smallest_side: int, cache_bytes: int = CACHE_BYTES) -> PictureSource:
+def open_source(
+    path: Path | str, smallest_side: int, cache_bytes: int = CACHE_BYTES, name: str = DATA_SET
+) -> PictureSource:
     """Pictures of a folder, or of an LMDB (`*.lmdb`, or a folder with data.mdb), of at least `smallest_side` HR pixels.
 
     Only headers are read. An unreadable or smaller picture is named in a warning and left out; ValueError if none is
-    left. A folder without pictures of its own stands for its `HR/`, its `DF2K/HR/`, or else all that lies below it.
+    left. A folder without pictures of its own stands for its `HR/`, its `name`/HR/ or `name`/, or else all that
+    lies below it.
     """
     path = Path(path)
-    source: PictureSource = LmdbSource(path) if is_lmdb(path) else _open_folder(path, cache_bytes)
+    source: PictureSource = LmdbSource(path) if is_lmdb(path) else _open_folder(path, cache_bytes, name)
     large_enough = (source.sizes >= smallest_side).all(axis=1)
     if not large_enough.any():
         raise ValueError(
@@ -93,17 +97,17 @@ def open_source(path: Path | str, smallest_side: int, cache_bytes: int = CACHE_B
     return source.select(np.flatnonzero(large_enough)) if too_small else source
 
 
-def find_pictures(path: Path) -> tuple[Path, list[str]]:
+def find_pictures(path: Path, name: str = DATA_SET) -> tuple[Path, list[str]]:
     """The folder that holds the pictures `path` stands for, and their names relative to it. ValueError if none."""
-    for folder in (path, path / "HR", path / "DF2K" / "HR"):
+    for folder in (path, path / "HR", path / name / "HR", path / name):
         if (folder == path or folder.is_dir()) and (found := list_images(folder)):
             break
     else:
         folder, found = path, list_images(path, recursive=True)
     if not found:
         raise ValueError(
-            f"{path} holds no pictures: looked for {', '.join(sorted(IMAGE_SUFFIXES))} in it, in HR/, in DF2K/HR/ "
-            f"and in all folders below. Expected {path}/0001.png, {path}/0002.png, ..., or an LMDB made by "
+            f"{path} holds no pictures: looked for {', '.join(sorted(IMAGE_SUFFIXES))} in it, in HR/, in "
+            f"{name}/HR/, in {name}/ and in all folders below. Expected {path}/0001.png, {path}/0002.png, ..., or an LMDB made by "
             "python -m data.build_lmdb"
         )
     return folder, [file.relative_to(folder).as_posix() for file in found]
@@ -142,8 +146,8 @@ def warn_once(message: str) -> None:
     logger.warning("%s", message)
 
 
-def _open_folder(path: Path, cache_bytes: int) -> FolderSource:
-    folder, names = find_pictures(path)
+def _open_folder(path: Path, cache_bytes: int, name: str) -> FolderSource:
+    folder, names = find_pictures(path, name)
     if folder != path:
         logger.info("%s holds no pictures itself: those of %s are used", path, folder)
     readable, sizes = read_sizes(folder, names)

@@ -13,9 +13,9 @@ from torch import nn
 
 from model.bicubic import Bicubic
 from model.cdsr import CDSR, CDSRSize
-from model.published import load_published, to_published
+from model.published import TAIL, load_published, to_published
 from utils.checkpoint import load_weights, save_weights
-from utils.run import ROOT
+from utils.run import ROOT, logger
 
 Network = CDSR | Bicubic
 
@@ -37,6 +37,7 @@ def register(name: str, build: Callable[[int], Network]) -> None:
 register("CDSR", lambda scale: CDSR(scale=scale))
 register("CDSR_S", lambda scale: CDSR(scale=scale, size=CDSR_S_SIZE))
 register("bicubic", lambda scale: Bicubic(scale=scale))
+register("bicubic_matlab", lambda scale: Bicubic(scale=scale, matlab=True))
 
 
 def create_model(name: str, scale: int) -> Network:
@@ -66,9 +67,36 @@ def load_model(model: nn.Module, path: Path) -> dict[str, Any]:
     return metadata
 
 
+def init_model(model: nn.Module, path: Path) -> None:
+    """Fill a model from a file of the same network at any scale: all but the tail, which keeps its fresh weights.
+
+    Raises:
+        ValueError: the file cannot be read, or is for another model.
+    """
+    tensors, _ = load_weights(path)
+    own = to_published(model.state_dict())
+    tail = {name: tensor for name, tensor in own.items() if name.startswith(TAIL)}
+    load_published(model, {**tensors, **tail}, str(path))
+
+
+def compile_model(model: CDSR) -> None:
+    """Compile the encoder and the SR network in place (names of weights stay)."""
+    model.encoder.compile()
+    model.sr_network.compile()
+
+
 def save_model(model: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
     """Write a model's weights in the published naming, with metadata."""
     save_weights(path, to_published(model.state_dict()), metadata)
+
+
+def shipped_model(name: str, scale: int) -> str:
+    """The model of that name, or the one with shipped weights for that scale where it has none itself."""
+    with_weights = [other for other in sorted(MODELS) if pretrained_path(other, scale).is_file()]
+    if name not in MODELS or name.startswith("bicubic") or name in with_weights or not with_weights:
+        return name
+    logger.warning("no weights are shipped for %s x%d: taking %s", name, scale, with_weights[0])
+    return with_weights[0]
 
 
 def pretrained_path(name: str, scale: int) -> Path:

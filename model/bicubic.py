@@ -1,17 +1,28 @@
-"""Bicubic interpolation as a model, so that every table can hold it."""
+"""Bicubic interpolation as a model, so that every table can hold it; in the two forms that the literature prints."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+EDGE = 4
+"""LR pixels mirrored around a picture, more than the two that the interpolation looks at."""
+
 
 class Bicubic(nn.Module):
-    """PyTorch's bicubic upscaling (a = -0.75, no antialiasing, pixel centres aligned)."""
+    """Bicubic upscaling with pixel centres aligned.
 
-    def __init__(self, *, scale: int) -> None:
+    Args:
+        scale: the factor.
+        matlab: MATLAB's `imresize` (a = -0.5, mirrored edges), by which DASR's protocols and the printed figures of
+            plain bicubic are measured; else PyTorch's (a = -0.75, repeated edges), by which protocol cdsr's are.
+    """
+
+    def __init__(self, *, scale: int, matlab: bool = False) -> None:
         super().__init__()
         self.scale = scale
+        self.matlab = matlab
 
-    def encode(self, lr: Tensor) -> Tensor:
+    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
         """Give empty codes (B, 0): nothing steers the interpolation."""
         return lr.new_empty(len(lr), 0)
 
@@ -21,4 +32,17 @@ class Bicubic(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale lr (B, 3, H, W) in [0, 255] to (B, 3, scale*H, scale*W); it may overshoot the range."""
-        return F.interpolate(lr, scale_factor=self.scale, mode="bicubic", align_corners=False)
+        if not self.matlab:
+            return F.interpolate(lr, scale_factor=self.scale, mode="bicubic", align_corners=False)
+        rows, columns = (_mirrored(length, lr.device) for length in lr.shape[2:])
+        framed = lr[:, :, rows][:, :, :, columns]
+        # PyTorch's antialiased form has a = -0.5; enlarging, it averages over nothing.
+        sr = F.interpolate(framed, scale_factor=self.scale, mode="bicubic", align_corners=False, antialias=True)
+        edge = EDGE * self.scale
+        return sr[:, :, edge:-edge, edge:-edge]
+
+
+def _mirrored(length: int, device: torch.device) -> Tensor:
+    """Indices of a side and EDGE pixels beyond each end, the edge pixel itself repeated, as often as it takes."""
+    position = torch.arange(-EDGE, length + EDGE, device=device) % (2 * length)
+    return torch.minimum(position, 2 * length - 1 - position)

@@ -100,9 +100,9 @@ class CDSR(nn.Module):
         self.encoder = Encoder(widths=size.encoder_widths, code_dim=size.code_dim, num_codes=size.num_codes)
         self.sr_network = SRNetwork(scale=scale, size=size)
 
-    def encode(self, lr: Tensor) -> Tensor:
-        """Encode lr (B, 3, H, W) in [0, 255] as codes (B, code_dim)."""
-        return self.encoder(lr)
+    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
+        """Encode lr (B, 3, H, W) in [0, 255] as codes (B, code_dim); in tiles of this side, to bound the memory."""
+        return self.encoder(lr, tile)
 
     def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
         """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, code_dim); not clipped, not rounded."""

@@ -30,9 +30,9 @@ class Encoder(nn.Module):
             nn.Linear(code_dim, code_dim), nn.LeakyReLU(NEGATIVE_SLOPE), nn.Linear(code_dim, code_dim)
         )
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """Encode LR pictures (B, 3, H, W) in [0, 255] as codes (B, code_dim)."""
-        return self.csc(self.lpe(lr / RGB_RANGE))
+    def forward(self, lr: Tensor, tile: int | None = None) -> Tensor:
+        """Encode LR pictures (B, 3, H, W) in [0, 255] as codes (B, code_dim); `tile` bounds the memory."""
+        return self.csc(self.lpe(lr / RGB_RANGE, tile))
 
     def project(self, code: Tensor) -> Tensor:
         """Map codes (B, code_dim) to the unit vectors (B, code_dim) that the contrastive loss compares."""

@@ -4,12 +4,14 @@ Two branches look at the same picture: the pixel branch sees local degradation, 
 through patches of 12 pixels. Their averages, concatenated, give one feature per picture.
 
 Differs from the published code: a picture with a side under 12 pixels is padded by replication for the patch
-branch, where the published code fails.
+branch, where the published code fails; a large picture can be encoded in tiles, in bounded memory.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from utils.sync_norm import BatchNorm2d
 
 NEGATIVE_SLOPE = 0.1
 
@@ -22,11 +24,40 @@ class ConvNormAct(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride=stride, padding=padding)
-        self.norm = nn.BatchNorm2d(out_channels)
+        self.norm = BatchNorm2d(out_channels)
 
     def forward(self, feat: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, out_channels, H', W')."""
         return F.leaky_relu(self.norm(self.conv(feat)), NEGATIVE_SLOPE)
+
+
+def mean_over_tiles(branch: nn.Module, lr: Tensor, *, tile: int, stride: int, halo: int) -> Tensor:
+    """Average a branch's feature over the picture without holding it whole.
+
+    Args:
+        branch: maps (B, C, H, W) to a feature with one row for every `stride` rows, and columns alike.
+        lr: (B, C, H, W).
+        tile: side of a tile, rounded up to strides.
+        stride: pixels from one row of the feature to the next.
+        halo: pixels computed around a tile and left out, a multiple of `stride` that covers what the branch sees.
+
+    Returns:
+        (B, C') float32, equal to `branch(lr).mean(dim=(2, 3))` up to rounding.
+    """
+    height, width = lr.shape[2:]
+    step = -(-tile // stride) * stride
+    total, count = torch.zeros((), device=lr.device), 0
+    for top in range(0, height, step):
+        for left in range(0, width, step):
+            above, before = min(top, halo), min(left, halo)
+            piece = lr[:, :, top - above : top + step + halo, left - before : left + step + halo]
+            if min(piece.shape[2] - above, piece.shape[3] - before) < (stride if stride > 2 else 1):
+                continue  # less than a patch is left
+            rows, columns = (slice(start // stride, (start + step) // stride) for start in (above, before))
+            feat = branch(piece)[:, :, rows, columns]
+            total = total + feat.float().sum(dim=(2, 3))
+            count += feat.shape[2] * feat.shape[3]
+    return total / count
 
 
 class LPE(nn.Module):
@@ -62,17 +93,26 @@ class LPE(nn.Module):
             nn.Linear(2 * third, feature_dim), nn.LeakyReLU(NEGATIVE_SLOPE), nn.Linear(feature_dim, feature_dim)
         )
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def forward(self, lr: Tensor, tile: int | None = None) -> Tensor:
         """Encode LR pictures.
 
         Args:
             lr: (B, 3, H, W) RGB in [0, 1].
+            tile: compute the branches in tiles of about this side, to bound the memory; the result is the same.
 
         Returns:
             (B, feature_dim).
         """
-        pixel = self.pixel_branch(lr).mean(dim=(2, 3))
-        patch = self.patch_branch(self._at_least_one_patch(lr)).mean(dim=(2, 3))
+        patches = self._at_least_one_patch(lr)
+        if tile is None:
+            pixel = self.pixel_branch(lr).mean(dim=(2, 3))
+            patch = self.patch_branch(patches).mean(dim=(2, 3))
+        else:
+            # Halos cover what a branch sees: 3 + 1 + 2*3 pixels, and 3 patches.
+            pixel = mean_over_tiles(self.pixel_branch, lr, tile=tile, stride=2, halo=12)
+            patch = mean_over_tiles(
+                self.patch_branch, patches, tile=tile, stride=self.patch_size, halo=3 * self.patch_size
+            )
         return self.mlp(torch.cat([pixel, patch], dim=1))
 
     def _at_least_one_patch(self, lr: Tensor) -> Tensor:

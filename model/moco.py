@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from model.encoder import Encoder
+from utils import distributed
 
 QUEUE_SIZE = 8192
 MOMENTUM = 0.999
@@ -50,13 +51,16 @@ class MoCo(nn.Module):
         self.register_buffer("queue", queue)
         self.register_buffer("queue_pointer", torch.zeros(1, dtype=torch.long))
 
-    def contrast(self, encoder: Encoder, query_lr: Tensor, key_lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def contrast(
+        self, encoder: Encoder, query_lr: Tensor, key_lr: Tensor, shuffle_generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Compare two patches of each picture, after the momentum update.
 
         Args:
             encoder: the query encoder.
             query_lr: (B, 3, H, W) RGB in [0, 255], the first patches.
             key_lr: the second patches.
+            shuffle_generator: on the CPU, in the same state on every rank; without it keys are not shuffled.
 
         Returns:
             the codes (B, D) of the first patches and the logits, both with gradients, and the keys (B, D) to
@@ -64,7 +68,7 @@ class MoCo(nn.Module):
         """
         self.update_key_encoder(encoder)
         code = encoder(query_lr)
-        keys = self.keys(key_lr)
+        keys = self.shuffled_keys(key_lr, shuffle_generator)
         return code, self.logits(encoder.project(code), keys), keys
 
     @torch.no_grad()
@@ -80,6 +84,19 @@ class MoCo(nn.Module):
         """Unit keys (B, dim) of lr (B, 3, H, W) in [0, 255], with the batch statistics of this batch."""
         return self.key_encoder.project(self.key_encoder(lr))
 
+    @torch.no_grad()
+    def shuffled_keys(self, lr: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Compute this rank's keys on a shuffled share of all ranks' pictures (MoCo, section 3.3, shuffling BN).
+
+        Else batch statistics would tell a query which key came from its own batch. One process has nothing to shuffle.
+        """
+        if distributed.world_size() == 1:
+            return self.keys(lr)
+        order = torch.randperm(len(lr) * distributed.world_size(), generator=generator).to(lr.device)
+        shuffled = distributed.own_rows(distributed.gather_rows(lr)[order])
+        keys = distributed.gather_rows(self.keys(shuffled))
+        return distributed.own_rows(keys[order.argsort()])
+
     def logits(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Similarities over the temperature: (B, 1 + queue_size), the positive at index 0."""
         positive = (queries * keys).sum(dim=1, keepdim=True)
@@ -87,13 +104,22 @@ class MoCo(nn.Module):
         return torch.cat([positive, negative], dim=1) / self.temperature
 
     @torch.no_grad()
-    def enqueue(self, keys: Tensor) -> None:
-        """Overwrite the oldest keys of the queue; comes after the logits. keys: (B, dim)."""
+    def enqueue(self, keys: Tensor, *, unless: Tensor | None = None) -> None:
+        """Overwrite the oldest keys of the queue; comes after the logits.
+
+        Args:
+            keys: (B, dim), of all ranks.
+            unless: a boolean scalar on the device; where it is true the queue stays as it is.
+        """
         size = self.queue.shape[1]
-        keys = keys[-size:]
-        columns = (self.queue_pointer + torch.arange(len(keys), device=keys.device)) % size
-        self.queue[:, columns] = keys.t().to(self.queue.dtype)
-        self.queue_pointer.copy_((self.queue_pointer + len(keys)) % size)
+        keys = keys[-size:].to(self.queue.dtype).t()
+        columns = (self.queue_pointer + torch.arange(keys.shape[1], device=keys.device)) % size
+        advance = torch.full_like(self.queue_pointer, keys.shape[1])
+        if unless is not None:
+            keys = torch.where(unless, self.queue[:, columns], keys)
+            advance = advance * ~unless
+        self.queue[:, columns] = keys
+        self.queue_pointer.copy_((self.queue_pointer + advance) % size)
 
     def train(self, mode: bool = True) -> "MoCo":
         """Keep the key encoder in train mode: it always normalises by batch statistics."""

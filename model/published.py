@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
+TAIL = "G.upsampler."
+"""What a change of scale leaves behind."""
+
 TRAINING_ONLY = ("E.encoder_k.", "E.queue")
 
 # Ours -> published, applied in this order to the whole name. Branches and blocks count from 1 over there.

@@ -1,7 +1,7 @@
 """Weights and states on disk: round trips, and every damaged or dangerous file refused."""
 
 import os
-import pickle  # noqa: TID251
+import pickle
 import resource
 from collections.abc import Iterator
 from pathlib import Path

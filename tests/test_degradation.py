@@ -1,4 +1,4 @@
-"""Degradations: against the published pipelines' results, identities, numbers worked out by hand, and slow references."""
+"""Degradations: against the published pipelines' results, identities, numbers worked out by hand, slow references."""
 
 import math
 import subprocess
@@ -205,9 +205,8 @@ def test_bicubic_keeps_a_constant_and_a_ramp(scale):
     centres = torch.arange(48 // scale) * scale + (scale - 1) / 2
     lr = bicubic_downsample(ramp, scale)
     torch.testing.assert_close(lr[0, 0, 5, 2:-2], centres[2:-2], rtol=0, atol=1e-4)
-    torch.testing.assert_close(
-        bicubic_downsample(torch.full((1, 30, 25), 7.0), scale).flatten().unique(), torch.tensor([7.0])
-    )
+    constant = torch.full((1, 48, 48), 7.0)
+    torch.testing.assert_close(bicubic_downsample(constant, scale), s_fold(constant, scale), rtol=0, atol=1e-5)
 
 
 def test_scale_one_changes_nothing():
@@ -248,12 +247,9 @@ def test_blocks_agree_with_a_kernel_per_pixel(mode, scale, size):
             row = Parameters.of(*slow_block_parameters(mode, scale, h, w, rows, columns))
             kernels[h, w] = degradation.kernels(row.variance_1, row.variance_2, row.theta)[0].double().numpy()
     expected = [
-        [
-            (padded[y : y + 21, x : x + 21] * kernels[y // BLOCK, x // BLOCK]).sum()
-            for x in range(0, size[1], scale)
-        ]
+        [(padded[y : y + 21, x : x + 21] * kernels[y // BLOCK, x // BLOCK]).sum() for x in range(0, size[1], scale)]
         for y in range(0, size[0], scale)
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(lr, expected, rtol=0, atol=1e-3)
 
 
@@ -272,8 +268,9 @@ import torch
 from data.degradation import Degradation, DegradationConfig, Parameters
 torch.set_num_threads(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+picture = torch.rand(1, 3, 1024, 1024) * 255
 for mode in range(1, 7):
-    Degradation(DegradationConfig(scale=2, sv_mode=mode)).apply(torch.rand(1, 3, 1024, 1024) * 255, Parameters.of(0, 0, 0))
+    Degradation(DegradationConfig(scale=2, sv_mode=mode)).apply(picture, Parameters.of(0, 0, 0))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -387,7 +384,7 @@ def test_draws_of_cdsr_stay_in_the_range_of_the_paper():
     assert rows.variance_2.min() >= 0.35 and bool((rows.variance_2 <= rows.variance_1).all())
     assert rows.variance_1.mean().item() == pytest.approx((0.35 + 5) / 2, abs=0.05)
     assert rows.variance_2.mean().item() == pytest.approx((0.35 + (0.35 + 5) / 2) / 2, abs=0.05)
-    assert 0 <= rows.theta.min() and 3.13 < rows.theta.max() < math.pi
+    assert rows.theta.min() >= 0 and 3.13 < rows.theta.max() < math.pi
     assert (rows.noise == 0).double().mean().item() == pytest.approx(0.2, abs=0.01)
     assert rows.noise.max() <= 15 and rows.noise[rows.noise > 0].mean().item() == pytest.approx(7.5, abs=0.2)
 
@@ -404,7 +401,7 @@ def test_isotropic_draws_are_standard_deviations():
 def test_draws_of_dasr_are_independent_standard_deviations():
     rows = Degradation(DegradationConfig(degradation="dasr", scale=4, noise=25.0)).draw(20000, seeded())
     for variance in (rows.variance_1, rows.variance_2):
-        assert 0.2**2 <= variance.min() and 3.99**2 < variance.max() <= 4**2
+        assert variance.min() >= 0.2**2 and 3.99**2 < variance.max() <= 4**2
     assert (rows.variance_1 < rows.variance_2).double().mean().item() == pytest.approx(0.5, abs=0.02)
     assert (rows.noise == 0).sum() == 0 and rows.noise.mean().item() == pytest.approx(12.5, abs=0.2)
 
@@ -446,14 +443,14 @@ def test_a_generator_seed_gives_the_same_draws():
         ({"degradation": "dasr", "sig1": 1.0, "sig2": 1.0}, "of degradation cdsr"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_contradictions_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         DegradationConfig(**options)
 
 
 def test_what_is_not_given_is_the_convention_s_own():
-    assert DegradationConfig(scale=2).width_range == (pytest.approx(0.35), 5)
+    assert DegradationConfig(scale=2).width_range == pytest.approx((0.35, 5))
     assert DegradationConfig(scale=4, blur_type="iso_gaussian").width_range == (0.2, 4)
     assert DegradationConfig(degradation="dasr", scale=4).width_range == (0.2, 4)
     assert DegradationConfig().downsampling == "s-fold"

@@ -179,12 +179,15 @@ def test_empty_truncated_and_fake_files_name_themselves(tmp_path, suffix):
         assert isinstance(error.value, ValueError)
 
 
-def test_truncated_16_bits_are_refused(tmp_path, deep):
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_truncated_16_bits_are_refused(tmp_path, deep, suffix):
     """OpenCV alone would return the part that is there."""
-    content = cv2.imencode(".png", deep)[1].tobytes()
-    (tmp_path / "half.png").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ImageError, match=r"half\.png"):
-        read_rgb(tmp_path / "half.png")
+    content = cv2.imencode(suffix, np.tile(deep, (9, 9, 1)))[1].tobytes()
+    for part in (0.3, 0.6, 0.9):
+        path = tmp_path / f"{part}{suffix}"
+        path.write_bytes(content[: int(len(content) * part)])
+        with pytest.raises(ImageError, match=path.name):
+            read_rgb(path)
 
 
 def test_missing_file_folder_and_floats_are_refused(tmp_path):

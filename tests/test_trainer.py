@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ import torch
 from torch import Tensor
 
 import main
-from trainer import MAX_SKIPPED_STEPS, Trainer
 from utils.checkpoint import StateStore, load_weights
+from utils.guard import MAX_SKIPPED_STEPS
 from utils.image import write_image
+from utils.step import TrainingStep
 
 ROOT = Path(__file__).parent.parent
 RUN = Path("experiment/tiny_x2_s-fold_aniso")
@@ -75,14 +75,14 @@ def assert_same(first: object, second: object) -> None:
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
     """Do something just before a global step of the training runs."""
-    original = Trainer.train_step
+    original = TrainingStep.__call__
 
-    def train_step(self: Trainer, *arguments):
-        if self.step == step:
+    def call(self: TrainingStep, *arguments, **keywords):
+        if keywords["step"] == step:
             act()
-        return original(self, *arguments)
+        return original(self, *arguments, **keywords)
 
-    monkeypatch.setattr(Trainer, "train_step", train_step)
+    monkeypatch.setattr(TrainingStep, "__call__", call)
 
 
 def test_ten_seeded_steps_give_the_golden_losses(photographs: Path, assets: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     with monkeypatch.context() as patch:
         at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert main.main(tiny(photographs, "--reset")) == 128 + signal.SIGTERM
-    assert final_state()["step_in_epoch"] == step % 4 + 1
+    assert final_state()["progress"]["step_in_epoch"] == step % 4 + 1
     np.random.seed(99)  # noqa: NPY002
     torch.manual_seed(99)
     assert main.main(tiny(photographs, "--resume", "-1")) == 0
@@ -153,7 +153,7 @@ def test_a_run_is_kept_unless_reset(photographs: Path, caplog: pytest.LogCapture
 
 def test_the_best_and_the_last_model_stay(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = iter([(30.0, 0.9), (33.0, 0.9), (31.0, 0.9), (32.0, 0.9)])
-    monkeypatch.setattr(main, "make_validation", lambda *_: lambda: next(figures))
+    monkeypatch.setattr(main, "make_validation", lambda *_: lambda model: next(figures))
     assert main.main(tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "4")) == 0
     assert sorted(path.name for path in (RUN / "model").iterdir()) == ["model_2_psnr_33.00.pt", "model_4_psnr_32.00.pt"]
 
@@ -193,7 +193,7 @@ def test_a_full_disk_keeps_the_last_good_state(
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "is the disk full" in caplog.text
     assert "the last good state is" in caplog.text
-    assert final_state()["epoch"] == 2
+    assert final_state()["progress"]["epoch"] == 2
     assert main.main(tiny(photographs, "--resume", "-1")) == 0
 
 
@@ -209,7 +209,7 @@ def test_signals_to_a_real_process_save_the_state(photographs: Path, stop_signal
     rest = process.stderr.read()
     assert process.wait(timeout=60) == 128 + stop_signal
     assert "go on with --resume -1" in rest
-    assert final_state()["step_in_epoch"] >= 3
+    assert final_state()["progress"]["step_in_epoch"] >= 3
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from model.bicubic import Bicubic
 from utils.device import select_device
@@ -18,7 +17,7 @@ from utils.randomness import generator_for, random_states, restore_random_states
 from utils.run import RunLogger, prepare_run, run_name
 from utils.schedule import Phase, Schedule
 from utils.signals import StopRequest
-from utils.tiling import tile_starts, tiled_super_resolve
+from utils.tiling import tile_starts
 
 
 def test_phases_and_steps_of_the_paper() -> None:
@@ -55,28 +54,14 @@ def test_milestones() -> None:
     assert [schedule.learning_rate(epoch, 0) for epoch in (2, 3, 6)] == pytest.approx([1.0, 0.1, 0.01])
 
 
-@pytest.mark.parametrize(("length", "tile", "overlap"), [(100, 40, 8), (41, 40, 8), (40, 40, 8), (5, 40, 8), (999, 64, 16)])
+@pytest.mark.parametrize(
+    ("length", "tile", "overlap"), [(100, 40, 8), (41, 40, 8), (40, 40, 8), (5, 40, 8), (999, 64, 16)]
+)
 def test_tiles_cover_and_overlap(length: int, tile: int, overlap: int) -> None:
     starts = tile_starts(length, tile, overlap)
     assert starts[0] == 0
     assert starts[-1] + min(tile, length) == length
     assert all(tile - (after - before) >= overlap for before, after in zip(starts, starts[1:], strict=False))
-
-
-def test_tiles_of_a_local_network_give_the_whole() -> None:
-    lr = torch.rand(1, 3, 70, 93, generator=torch.Generator().manual_seed(0))
-
-    def local(piece: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
-        return F.interpolate(piece, scale_factor=2, mode="nearest") + code.sum()
-
-    code = torch.full((1, 4), 0.25)
-    tiled = tiled_super_resolve(local, lr, code, scale=2, tile=40, overlap=8)
-    torch.testing.assert_close(tiled, local(lr, code))
-
-
-def test_too_small_tiles_are_refused() -> None:
-    with pytest.raises(ValueError, match="too small for an overlap"):
-        tiled_super_resolve(lambda lr, code: lr, torch.zeros(1, 3, 50, 50), torch.zeros(1, 1), scale=1, tile=30)
 
 
 def test_self_ensemble_of_an_equivariant_model_changes_nothing() -> None:

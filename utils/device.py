@@ -1,14 +1,15 @@
 """The one owner of the choice of device and of its arithmetic."""
 
 import contextlib
+import resource
 
 import torch
 
 AUTOCAST_DTYPES = {"half": torch.float16, "bf16": torch.bfloat16}
 
 
-def select_device(name: str = "auto", *, cpu: bool = False) -> torch.device:
-    """Resolve a device name; `auto` takes the best one present.
+def select_device(name: str = "auto", *, cpu: bool = False, local_rank: int = 0) -> torch.device:
+    """Resolve a device name; `auto` takes the best one present, or the GPU of a rank of several.
 
     Raises:
         ValueError: the device named is not present.
@@ -17,7 +18,10 @@ def select_device(name: str = "auto", *, cpu: bool = False) -> torch.device:
         return torch.device("cpu")
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", torch.cuda.current_device())
+            if local_rank >= torch.cuda.device_count():
+                raise ValueError(f"there are {torch.cuda.device_count()} GPUs here; give --n_GPUs no more than that")
+            torch.cuda.set_device(local_rank)
+            return torch.device("cuda", local_rank)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
@@ -33,6 +37,18 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     if precision == "single":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=AUTOCAST_DTYPES[precision])
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 is the arithmetic to train in: GPUs with units for it."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that was allocated on a GPU, or that this process held in RAM."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def synchronize(device: torch.device) -> None:

@@ -13,8 +13,8 @@ class SuperResolver(Protocol):
 
     scale: int
 
-    def encode(self, lr: Tensor) -> Tensor:
-        """Codes (B, D) of lr (B, 3, H, W) in [0, 255]."""
+    def encode(self, lr: Tensor, tile: int | None = None, /) -> Tensor:
+        """Codes (B, D) of lr (B, 3, H, W) in [0, 255]; computed in tiles of this side, to bound the memory."""
 
     def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
         """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, D)."""
@@ -47,10 +47,12 @@ class BlindModel(SuperResolver, Stateful, Protocol):
 class Contrast(Stateful, Protocol):
     """Momentum contrast around an encoder."""
 
-    def contrast(self, encoder: Any, query_lr: Tensor, key_lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def contrast(
+        self, encoder: Any, query_lr: Tensor, key_lr: Tensor, shuffle_generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Codes and logits with gradients, and the keys."""
 
-    def enqueue(self, keys: Tensor) -> None:
+    def enqueue(self, keys: Tensor, *, unless: Tensor | None = None) -> None:
         """Remember the keys."""
 
 

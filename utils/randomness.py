@@ -1,6 +1,7 @@
 """Seeding, and the random states that a resume restores."""
 
-# ruff: noqa: NPY002 - the legacy global state is what third-party code draws from
+
+import os
 import random
 from typing import Any
 
@@ -8,8 +9,15 @@ import numpy as np
 import torch
 
 
-def seed_everything(seed: int) -> None:
-    """Seed python, numpy and torch (every device) together."""
+def seed_everything(seed: int, *, deterministic: bool = False) -> None:
+    """Seed python, numpy and torch (every device) together.
+
+    deterministic: also keep to algorithms that give the same bits twice on a machine, at some cost on GPUs.
+    """
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True)
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

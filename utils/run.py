@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from utils.files import write_json
+from utils.files import replacing, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = Path("experiment")
@@ -79,16 +79,20 @@ class RunLogger:
     Args:
         folder: the run's.
         use_tensorboard: write `tb_logger/`.
+        is_silent: write nothing, as all processes but the first do.
     """
 
-    def __init__(self, folder: Path, *, use_tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path, *, use_tensorboard: bool = False, is_silent: bool = False) -> None:
         self.folder = folder
+        self.is_silent = is_silent
+        self._writer = None
+        if is_silent:
+            return
         handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(handler)
         self._handler = handler
         self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
-        self._writer = None
         if use_tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -96,11 +100,15 @@ class RunLogger:
 
     def describe_run(self, options: Mapping[str, Any]) -> None:
         """Save the resolved options and the environment: enough to run it again."""
+        if self.is_silent:
+            return
         write_json(self.folder / "setting.json", dict(options))
         write_json(self.folder / "environment.json", environment())
 
     def metrics(self, row: Mapping[str, Any], *, step: int) -> None:
         """Append a row; numbers go to TensorBoard too."""
+        if self.is_silent:
+            return
         self._metrics.write(json.dumps({"iteration": step, **row}) + "\n")
         self._metrics.flush()
         if self._writer:
@@ -108,8 +116,21 @@ class RunLogger:
                 if isinstance(value, int | float):
                     self._writer.add_scalar(name, value, step)
 
+    def forget_after(self, step: int) -> None:
+        """Drop the rows of steps after `step`, which a resumed run will do again."""
+        if self.is_silent:
+            return
+        self._metrics.close()
+        path = self.folder / "metrics.jsonl"
+        rows = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["iteration"] <= step]
+        with replacing(path) as temporary:
+            temporary.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+        self._metrics = path.open("a", encoding="utf-8")
+
     def close(self) -> None:
         """Flush and let go of the files."""
+        if self.is_silent:
+            return
         logger.removeHandler(self._handler)
         self._handler.close()
         self._metrics.close()
@@ -117,8 +138,8 @@ class RunLogger:
             self._writer.close()
 
 
-def log_to_console() -> None:
-    """Show the project's messages on standard error, past any progress bar."""
+def log_to_console(*, is_silent: bool = False) -> None:
+    """Show the project's messages on standard error, past any progress bar; a silent process shows errors alone."""
     from tqdm import tqdm
 
     class BarFriendly(logging.Handler):
@@ -127,4 +148,4 @@ def log_to_console() -> None:
 
     if not logger.handlers:
         logger.addHandler(BarFriendly())
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.ERROR if is_silent else logging.INFO)

@@ -22,6 +22,7 @@ class Schedule:
         epochs_sr: epochs after it.
         freeze_epoch: last epoch that trains the encoder.
         steps_per_epoch: iterations of an epoch.
+        warmup: steps over which the rate rises at the start of the run.
         decay_type: `step`, `step_A_B` (at epochs A and B of the joint phase) or `cosine` (to 0 at the end).
     """
 
@@ -36,6 +37,7 @@ class Schedule:
     gamma_encoder: float = 0.1
     gamma_sr: float = 0.5
     decay_type: str = "step"
+    warmup: int = 0
 
     @property
     def num_epochs(self) -> int:
@@ -50,6 +52,10 @@ class Schedule:
 
     def learning_rate(self, epoch: int, step: int) -> float:
         """Give the rate of a step of an epoch."""
+        num_steps = (epoch - 1) * self.steps_per_epoch + step + 1
+        return self._decayed(epoch, step) * min(1.0, num_steps / max(self.warmup, 1))
+
+    def _decayed(self, epoch: int, step: int) -> float:
         if self.phase(epoch) is Phase.ENCODER:
             return self.lr_encoder * self.gamma_encoder ** (epoch // self.lr_decay_encoder)
         joint_epoch = epoch - self.epochs_encoder

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Planes convolved at a time on CPUs: two vectors' worth. All at once took three times as long: page faults.
+CPU_PLANES = 32
 BLOCK = 40  # HR pixels along the side of a block with a kernel of its own (spatially variant blur)
 
 Padding = Literal["replicate", "reflect"]
@@ -30,7 +32,7 @@ def blur(planes: Tensor, kernels: Tensor, *, padding: Padding, stride: int = 1) 
             f"a picture of {width}x{height} pixels (width x height) is too small for a kernel of {2 * radius + 1}: "
             f"reflecting its edges takes more than {radius} pixels a side; give a larger picture or a smaller kernel"
         )
-    return _correlate(F.pad(planes, (radius,) * 4, mode=padding), kernels, stride)
+    return _correlate(planes, kernels, stride, radius=radius, padding=padding)
 
 
 def blur_blocks(planes: Tensor, kernels_of_row: Callable[[int], Tensor], *, stride: int = 1) -> Tensor:
@@ -71,11 +73,19 @@ def num_blocks(length: int) -> int:
     return -(-length // BLOCK)
 
 
-def _correlate(planes: Tensor, kernels: Tensor, stride: int) -> Tensor:
-    """(B, M, H, W), each row with its (B, k, k), valid positions alone."""
+def _correlate(
+    planes: Tensor, kernels: Tensor, stride: int, *, radius: int = 0, padding: Padding = "replicate"
+) -> Tensor:
+    """Pad (B, M, H, W) by radius and correlate each row with its (B, k, k), valid positions alone."""
     batch, num_planes = planes.shape[:2]
-    weights = kernels.repeat_interleave(num_planes, dim=0)[:, None]  # (B*M, 1, k, k)
     flat = planes.reshape(1, batch * num_planes, *planes.shape[-2:])
-    return F.conv2d(flat, weights, stride=stride, groups=batch * num_planes).reshape(
-        batch, num_planes, (planes.shape[-2] - kernels.shape[-2]) // stride + 1, -1
-    )
+    weights = kernels.repeat_interleave(num_planes, dim=0)[:, None]  # (B*M, 1, k, k)
+    together = CPU_PLANES if planes.device.type == "cpu" else len(weights)
+    parts = [
+        F.conv2d(
+            F.pad(some, (radius,) * 4, mode=padding) if radius else some, weight, stride=stride, groups=len(weight)
+        )
+        for some, weight in zip(flat.split(together, dim=1), weights.split(together), strict=True)
+    ]
+    lr = torch.cat(parts, dim=1)  # (1, B*M, h, w)
+    return lr.reshape(batch, num_planes, *lr.shape[-2:])

@@ -1,0 +1,74 @@
+"""Whether a checkpoint is tested on what it was trained for."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from data.degradation import DegradationConfig
+from data.protocols import Protocol
+
+UNKNOWN = "the checkpoint does not say what it was trained for (published files do not): compare it with the protocol"
+TOLERANCE = 1e-3
+
+
+def mismatches(trained_for: Mapping[str, Any], protocol: Protocol) -> list[str]:
+    """Say in sentences where a protocol leaves the degradations that a checkpoint was trained for.
+
+    trained_for: the checkpoint's metadata, `DegradationConfig.describe()` and more; empty for a published file.
+    """
+    names = {field.name for field in dataclasses.fields(DegradationConfig)}
+    known = {name: value for name, value in trained_for.items() if name in names}
+    if not known:
+        return [UNKNOWN]
+    try:
+        trained = DegradationConfig(**known)
+    except (TypeError, ValueError) as error:
+        return [f"the checkpoint's description of its training cannot be read ({error})"]
+    tested = protocol.config
+    found = [
+        f"trained for {title} {ours}, tested on {theirs}"
+        for title, ours, theirs in (
+            ("degradation", trained.degradation, tested.degradation),
+            ("scale", trained.scale, tested.scale),
+            ("sample_mode", trained.downsampling, tested.downsampling),
+            ("kernels of side", trained.blur_kernel, tested.blur_kernel),
+        )
+        if ours != theirs
+    ]
+    if tested.noise > trained.noise:
+        found.append(f"trained with noise up to {trained.noise:g}, tested on {tested.noise:g}")
+    return found + _kernel_mismatches(trained, protocol)
+
+
+def _kernel_mismatches(trained: DegradationConfig, protocol: Protocol) -> list[str]:
+    variant = [case for case in protocol.cases if case.sv_mode]
+    if variant and not trained.sv_mode:
+        return ["trained with one kernel for a whole picture, tested on spatially variant blur"]
+    if trained.sv_mode and not variant:
+        return ["trained with spatially variant blur, tested on one kernel for a whole picture"]
+    cases = [case for case in protocol.cases if not case.sv_mode]
+    found = []
+    anisotropic = [case for case in cases if case.variance_1 != case.variance_2]
+    if anisotropic and trained.blur_type == "iso_gaussian":
+        found.append(f"trained with isotropic kernels, tested on {len(anisotropic)} anisotropic ones")
+    low, high = _variance_range(trained)
+    widths = [(case.label, case.variance_1, case.variance_2) for case in cases]
+    wide = [label for label, *variances in widths if max(variances) > high + TOLERANCE]
+    # A variance of 0 is no blur at all, which a very narrow kernel is as well.
+    narrow = [label for label, *variances in widths if min(variances) < low - TOLERANCE and max(variances) > 0]
+    found += [
+        f"trained on widths (variances) of {low:g} to {high:g}, tested on {adjective} kernels: {', '.join(labels)}"
+        for adjective, labels in (("wider", wide), ("narrower", narrow))
+        if labels
+    ]
+    return found
+
+
+def _variance_range(config: DegradationConfig) -> tuple[float, float]:
+    if config.fixed_kernel is not None:
+        first, second, _ = config.fixed_kernel
+        return min(first, second), max(first, second)
+    low, high = config.width_range
+    if config.blur_type == "aniso_gaussian" and config.is_variance:
+        return low, high
+    return low**2, high**2

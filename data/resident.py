@@ -1,0 +1,112 @@
+"""The whole training set on the device as uint8: crops, flips and turns there, without a loader process.
+
+The batches equal those of `TrainingCrops`, bit for bit: both follow `draw_crops`.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.df2k import draw_crops
+from data.sources import PictureSource
+
+SHARE_OF_FREE_MEMORY = 0.5
+"""The pictures may take this much of a GPU's free memory."""
+
+
+class ResidentCrops:
+    """Iterable over the batches of steps `start_step` to `start_step` + `num_steps`, each on the device.
+
+    Args:
+        source: the pictures, read once.
+        seed, batch_size, patch, augment: as in `TrainingCrops`.
+        start_step, num_steps: the steps.
+        rank, world_size: this process's share of each batch.
+        device: where the pictures stay.
+
+    Raises:
+        ValueError: the pictures do not fit.
+    """
+
+    def __init__(
+        self,
+        source: PictureSource,
+        *,
+        seed: int,
+        batch_size: int,
+        patch: int,
+        num_steps: int,
+        start_step: int = 0,
+        augment: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device,
+    ) -> None:
+        check_fits(int(source.sizes.prod(axis=1).sum()) * 3, device)
+        self.sizes = source.sizes
+        self.seed, self.batch_size, self.patch, self.augment = seed, batch_size, patch, augment
+        self.steps = range(start_step, start_step + num_steps)
+        share = batch_size // world_size
+        self.rows = slice(rank * share, (rank + 1) * share)
+        self.device = device
+        num_pixels = self.sizes.prod(axis=1)
+        self.starts = np.concatenate([[0], np.cumsum(num_pixels)[:-1]])
+        self.pixels = torch.empty(int(num_pixels.sum()), 3, dtype=torch.uint8, device=device)
+        for index, start in enumerate(self.starts):
+            picture = np.ascontiguousarray(source.picture(index)).reshape(-1, 3)
+            self.pixels[start : start + len(picture)] = torch.from_numpy(picture).to(device)
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yield (B, 2, 3, P, P) uint8 batches on the device."""
+        for step in self.steps:
+            yield self.batch(step)
+
+    def batch(self, step: int) -> Tensor:
+        """Gather the batch of one step; the CPU sends a few numbers a crop and never waits."""
+        plan = draw_crops(self.seed, step, self.batch_size, self.sizes, self.patch, self.augment)
+        pictures, corners = plan.pictures[self.rows], plan.corners[self.rows]
+        widths = self.sizes[pictures, 1]
+        firsts = self.starts[pictures][:, None] + corners[..., 0] * widths[:, None] + corners[..., 1]  # (B, 2)
+        orientations = plan.orientations[self.rows]
+        row, column = self._turned_grid(self._send(orientations))
+        index = self._send(firsts)[..., None, None] + row * self._send(widths)[:, None, None, None] + column
+        return self.pixels[index].permute(0, 1, 4, 2, 3)  # (B, 2, P, P, 3) -> (B, 2, 3, P, P)
+
+    def _send(self, array: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
+
+    def _turned_grid(self, orientations: Tensor) -> tuple[Tensor, Tensor]:
+        """Source row and column of every pixel of a crop turned by `orient`, each (B, 2, P, P)."""
+        last = self.patch - 1
+        along = torch.arange(self.patch, device=self.device)
+        row, column = torch.meshgrid(along, along, indexing="ij")
+        turns, is_mirrored = (orientations % 4)[..., None, None], (orientations >= 4)[..., None, None]
+        column = torch.where(is_mirrored, last - column, column)  # mirrored last, so looked up first
+        row = row.expand_as(column)
+        sources = ((row, column), (column, last - row), (last - row, last - column), (last - column, row))
+        turned_row, turned_column = sources[0]
+        for turn, (other_row, other_column) in enumerate(sources[1:], start=1):
+            turned_row = torch.where(turns == turn, other_row, turned_row)
+            turned_column = torch.where(turns == turn, other_column, turned_column)
+        return turned_row, turned_column
+
+
+def check_fits(num_bytes: int, device: torch.device) -> None:
+    """Refuse pictures that would crowd out the training."""
+    if device.type != "cuda":
+        return
+    free, _ = torch.cuda.mem_get_info(device)
+    if num_bytes > SHARE_OF_FREE_MEMORY * free:
+        raise ValueError(
+            f"--data_resident: the pictures take {num_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB of {device} are free; "
+            "leave it out and pack an LMDB (python -m data.build_lmdb)"
+        )

@@ -1,0 +1,138 @@
+"""Several processes on the CPU against one: gradients, queue, losses; and a rank that dies."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from data.degradation import Degradation, DegradationConfig
+from loss import PixelLoss, contrastive_loss
+from model import create_model
+from model.moco import MoCo
+from utils import distributed
+from utils.image import write_image
+from utils.schedule import Phase
+from utils.step import StepConfig, TrainingStep
+from utils.sync_norm import synchronise_statistics
+
+ROOT = Path(__file__).parent.parent
+GLOBAL_BATCH, NUM_STEPS = 6, 2
+
+
+def train(rank: int = 0, world_size: int = 1) -> dict[str, Any]:
+    """Two joint steps of plain gradient descent on this rank's share of a fixed batch; returns what came out."""
+    torch.manual_seed(0)
+    model = create_model("CDSR_S", 2)
+    synchronise_statistics(model)
+    moco = MoCo(model.encoder, queue_size=16)
+    step = TrainingStep(
+        model=model,
+        moco=moco,
+        pixel_loss=PixelLoss(),
+        contrastive_loss=contrastive_loss,
+        degradation=Degradation(DegradationConfig()),
+        optimizer=torch.optim.SGD(model.parameters(), lr=1e-3),
+        config=StepConfig(),
+        device=torch.device("cpu"),
+    )
+    step.set_phase(Phase.JOINT)
+    share = GLOBAL_BATCH // world_size
+    losses = []
+    for index in range(NUM_STEPS):
+        hr = torch.from_numpy(np.random.default_rng(index).integers(0, 256, (GLOBAL_BATCH, 2, 3, 24, 24), np.uint8))
+        own = hr[rank * share : (rank + 1) * share]
+        losses.append(step(own, step=index, phase=Phase.JOINT, learning_rate=1e-3))
+    return {"model": model.state_dict(), "queue": moco.queue, "losses": losses}
+
+
+def work(rank: int, world_size: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"file://{folder}/group", rank=rank, world_size=world_size)
+    torch.save(train(rank, world_size), f"{folder}/{rank}.pt")
+    distributed.finalize()
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_ranks_equal_one_process(tmp_path: Path, world_size: int) -> None:
+    mp.spawn(work, (world_size, str(tmp_path)), nprocs=world_size)
+    ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(world_size)]
+    alone = train()
+    for result in ranks:
+        assert torch.equal(result["queue"], ranks[0]["queue"])
+        torch.testing.assert_close(result["queue"], alone["queue"], atol=1e-5, rtol=0)
+        for name, value in result["model"].items():
+            torch.testing.assert_close(value, alone["model"][name], atol=1e-5, rtol=1e-5, msg=lambda text: text + name)
+    for index in range(NUM_STEPS):
+        for name, value in alone["losses"][index].items():
+            mean = torch.stack([result["losses"][index][name] for result in ranks]).mean()
+            torch.testing.assert_close(mean, value, atol=1e-5, rtol=1e-6)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for index in range(6):
+        write_image(tmp_path / "HR" / f"{index}.png", generator.integers(0, 256, (60, 64, 3), np.uint8))
+    return tmp_path / "HR"
+
+
+def command(photographs: Path, *more: str) -> list[str]:
+    words = (
+        f"--dir_data {photographs} --cpu --n_GPUs 2 --n_threads 0 --model CDSR_S --save tiny --patch_size 12 "
+        "--batch_size 4 --test_every 3 --epochs_sr 2 --data_range 1-4/5-6 --print_every 1 --no-use_tb_logger"
+    )
+    return [sys.executable, str(ROOT / "main.py"), *words.split(), *more]
+
+
+def run(photographs: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command(photographs, *more),
+        cwd=photographs.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_another_number_resumes(photographs: Path) -> None:
+    done = run(photographs)
+    assert done.returncode == 0, done.stderr
+    folder = photographs.parent / "experiment" / "tiny_x2_s-fold_aniso"
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2 * (3 + 1)
+    more = run(photographs, "--resume", "-1", "--epochs_sr", "3", "--n_GPUs", "1")
+    assert more.returncode == 0, more.stderr
+    assert sorted(path.name[:7] for path in (folder / "model").iterdir())[-1] == "model_3"
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_stops_the_others_within_a_minute(photographs: Path) -> None:
+    process = subprocess.Popen(
+        command(photographs, "--test_every", "100000"),
+        cwd=photographs.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "[3/100000]" in line:
+            break
+    victim = subprocess.run(
+        ["pgrep", "-f", f"main.py --dir_data {photographs}"], capture_output=True, text=True, check=True
+    ).stdout.split()[-1]
+    os.kill(int(victim), 9)
+    start = time.monotonic()
+    message = process.stderr.read()
+    assert process.wait(timeout=60) != 0
+    assert time.monotonic() - start < 60
+    assert "SIGKILL" in message or "Signal 9" in message or "signal" in message.lower()

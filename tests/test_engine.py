@@ -1,0 +1,196 @@
+"""The parts of the training engine, each by value or by identity."""
+
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import main
+from data.df2k import TrainingCrops
+from data.resident import ResidentCrops
+from model import create_model, init_model, save_model
+from option import parse_options
+from tests.test_trainer import RUN, assert_same, final_state, photographs, rows, tiny
+from utils.device import has_fast_bf16
+from utils.ema import ExponentialMovingAverage
+from utils.guard import MAX_SKIPPED_STEPS, SkipGuard
+from utils.schedule import Schedule
+
+__all__ = ["photographs"]
+ROOT = Path(__file__).parent.parent
+
+
+class Pictures:
+    """Three random pictures."""
+
+    names = ("a", "b", "c")
+    sizes = np.array([[40, 50], [31, 30], [64, 33]])
+
+    def picture(self, index: int) -> np.ndarray:
+        return np.random.default_rng(index).integers(0, 256, (*self.sizes[index], 3), np.uint8)
+
+    def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
+        return self.picture(index)[top : top + patch, left : left + patch]
+
+
+@pytest.mark.parametrize(("rank", "world_size"), [(0, 1), (1, 2)])
+def test_resident_batches_equal_loaded_ones(rank: int, world_size: int) -> None:
+    shared = {"seed": 3, "batch_size": 16, "patch": 24, "num_steps": 4, "start_step": 5}
+    loaded = TrainingCrops(Pictures(), **shared, rank=rank, world_size=world_size)  # type: ignore[arg-type]
+    resident = ResidentCrops(
+        Pictures(),  # type: ignore[arg-type]
+        **shared,  # type: ignore[arg-type]
+        rank=rank,
+        world_size=world_size,
+        device=torch.device("cpu"),
+    )
+    batches = list(resident)
+    assert len(batches) == len(resident) == 4
+    for index, batch in enumerate(batches):
+        assert torch.equal(batch, loaded[index])
+
+
+def test_a_run_on_resident_data_is_the_same_run(photographs: Path) -> None:
+    assert main.main(tiny(photographs)) == 0
+    expected = final_state()
+    assert main.main(tiny(photographs, "--reset", "--data_resident")) == 0
+    assert_same(final_state()["model"], expected["model"])
+
+
+def test_the_average_by_value() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(1.0)
+    ema = ExponentialMovingAverage(model, 0.5)
+    model.weight.data.fill_(2.0)
+    ema.update(model)  # decay 2/11: forgets faster at the start
+    assert ema.model.weight.item() == pytest.approx(1 + 9 / 11)
+    for _ in range(20):
+        ema.update(model)
+    assert ema.model.weight.item() == pytest.approx(2.0, abs=1e-4)
+    assert not ema.model.weight.requires_grad
+
+
+def test_averaged_weights_are_evaluated_saved_and_resumed(photographs: Path) -> None:
+    averaged = ["--ema", "0.9"]
+    assert main.main(tiny(photographs, *averaged)) == 0
+    expected = final_state()
+    assert {"psnr", "psnr_ema"} <= rows("psnr")[0].keys()
+    names = sorted(path.name for path in (RUN / "model").glob("model_3_*"))
+    assert len(names) == 2 and names[0].endswith("_ema.pt") != names[1].endswith("_ema.pt")
+    assert main.main(tiny(photographs, *averaged, "--reset", "--epochs_sr", "1")) == 0
+    assert main.main(tiny(photographs, *averaged, "--resume", "-1")) == 0
+    assert_same(final_state(), expected)
+
+
+def test_the_guard_counts_on_the_device() -> None:
+    guard = SkipGuard(100.0, torch.device("cpu"))
+    fine = torch.tensor(1.0)
+    assert not guard.judge({"l1": fine}, fine)
+    assert guard.judge({"l1": fine, "contrastive": torch.tensor(math.nan)}, fine)
+    assert guard.judge({"l1": torch.tensor(101.0)}, fine)
+    assert guard.judge({"l1": fine}, torch.tensor(math.inf))
+    assert guard.total == 3 and not guard.is_hopeless
+    for _ in range(MAX_SKIPPED_STEPS):
+        guard.judge({"l1": torch.tensor(math.inf)}, fine)
+    assert guard.is_hopeless
+
+
+def test_warmup_rises_linearly() -> None:
+    schedule = Schedule(epochs_sr=2, steps_per_epoch=10, lr_sr=1.0, warmup=4)
+    assert [schedule.learning_rate(1, step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_a_time_limit_stops_in_order(photographs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert main.main(tiny(photographs, "--test_every", "100000", "--time_limit", "1s")) == 0
+    assert "the time limit is reached at step" in caplog.text
+    assert "go on with --resume -1" in caplog.text
+    assert final_state()["progress"]["step_in_epoch"] > 0
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("9m", 540), ("90s", 90), ("1.5h", 5400)])
+def test_times_parse(text: str, seconds: float) -> None:
+    assert parse_options(["--time_limit", text]).time_limit == seconds
+
+
+def test_another_scale_starts_from_all_but_the_tail(tmp_path: Path) -> None:
+    source, target = create_model("CDSR_S", 2), create_model("CDSR_S", 4)
+    tail = target.sr_network.tail.weight.clone()
+    save_model(source, tmp_path / "x2.pt", {})
+    init_model(target, tmp_path / "x2.pt")
+    assert torch.equal(target.sr_network.head.weight, source.sr_network.head.weight)
+    assert torch.equal(target.encoder.csc.codebook, source.encoder.csc.codebook)
+    assert torch.equal(target.sr_network.tail.weight, tail)
+    with pytest.raises(ValueError, match="does not fit"):
+        init_model(create_model("CDSR", 4), tmp_path / "x2.pt")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "single"])
+def test_channels_last_and_precision_change_little(photographs: Path, precision: str) -> None:
+    assert main.main(tiny(photographs)) == 0
+    plain = [row["l1"] for row in rows("l1")]
+    assert main.main(tiny(photographs, "--reset", "--channels_last", "--precision", precision)) == 0
+    np.testing.assert_allclose([row["l1"] for row in rows("l1")], plain, rtol=0.02)
+
+
+def test_deterministic_losses_twice(photographs: Path) -> None:
+    try:
+        runs = []
+        for _ in range(2):
+            assert main.main(tiny(photographs, "--reset", "--deterministic")) == 0
+            runs.append([row.get("l1", row.get("contrastive")) for row in rows("phase")])
+        assert runs[0] == runs[1]
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_rows_of_steps_done_again_are_dropped(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main.main(tiny(photographs, "--epochs_sr", "1")) == 0
+    with (RUN / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 9, "l1": 5.0, "phase": "joint"}\n')
+    assert main.main(tiny(photographs, "--resume", "-1")) == 0
+    assert [row["iteration"] for row in rows("phase")] == list(range(1, 13))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["single", "bf16"])
+def test_sigkill_at_random_moments_changes_nothing(photographs: Path, precision: str) -> None:
+    """Ten kills in all, across both phases and the freeze, with averaged weights."""
+    arguments = tiny(photographs, "--ema", "0.9", "--precision", precision, "--epochs_sr", "6", "--freeze_epoch", "4")
+    assert main.main(arguments) == 0
+    expected = final_state()
+    generator = np.random.default_rng(len(precision))
+    arguments.append("--reset")
+    for _ in range(5):
+        process = subprocess.Popen([sys.executable, str(ROOT / "main.py"), *arguments], stderr=subprocess.DEVNULL)
+        while not (RUN / "metrics.jsonl").exists() and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(generator.uniform(0, 3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        arguments = [word for word in arguments if word not in ("--reset", "--resume", "-1", "--epochs_encoder")]
+        has_state = any((RUN / "state").glob("epoch_*"))
+        arguments += ["--epochs_encoder", "1", *(["--resume", "-1"] if has_state else ["--reset"])]
+    assert main.main(arguments) == 0
+    assert_same(final_state(), expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "more", [[], ["--compile"], ["--data_resident"], ["--precision", "half"], ["--precision", "single"]]
+)
+def test_training_on_a_gpu(photographs: Path, more: list[str]) -> None:
+    arguments = [word for word in tiny(photographs, *more) if word != "--cpu"]
+    assert main.main(arguments) == 0
+    assert all(math.isfinite(row["l1"]) for row in rows("l1"))
+    assert main.main([*arguments, "--epochs_sr", "3", "--resume", "-1"]) == 0
+
+
+@pytest.mark.gpu
+def test_gpus_train_in_bf16_by_default() -> None:
+    assert has_fast_bf16(torch.device("cuda"))

@@ -1,0 +1,104 @@
+"""Data parallelism: who this process is, and what the processes exchange.
+
+One process is the plain case: every function is then the identity, and no process group exists.
+
+Gradients are averaged by one all-reduce of a flat buffer after the backward pass. The backward pass of a step has
+several parts (`--split_batch`, a frozen encoder), which DistributedDataParallel's hooks do not allow; 13 M weights are
+little to send.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from utils.signals import StopRequest
+
+TIMEOUT = timedelta(seconds=60)
+"""A process that does not answer for this long stops the run."""
+
+
+def is_launched() -> bool:
+    """Whether torchrun started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def launch(num_processes: int, script: str, words: Sequence[str]) -> int:
+    """Run a script in several processes of this machine by torchrun; returns its exit code."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={num_processes}"]
+    with StopRequest() as stop:  # torchrun hears the signals too, and lets the processes save their state
+        process = subprocess.Popen([*command, script, *words])
+        code = process.wait()
+    return 128 + stop.number if stop.number else code
+
+
+def initialize(device: torch.device) -> None:
+    """Join the process group that torchrun describes, by NCCL on GPUs and gloo elsewhere."""
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+
+
+def finalize() -> None:
+    """Leave the process group."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Number of this process, from 0; 0 alone writes files."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def local_rank() -> int:
+    """Number of this process on its machine: the GPU that it takes."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def barrier() -> None:
+    """Wait for all processes."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def gather_rows(tensor: Tensor) -> Tensor:
+    """Concatenate the (B, ...) tensors of all ranks, in their order, without gradient."""
+    if world_size() == 1:
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(world_size())]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
+def own_rows(tensor: Tensor) -> Tensor:
+    """This rank's share of the rows of a tensor that all ranks have."""
+    return tensor.chunk(world_size())[rank()]
+
+
+def average(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by its mean over the ranks, in place, by one all-reduce."""
+    if world_size() == 1:
+        return
+    listed = list(tensors)
+    flat = torch.cat([tensor.reshape(-1) for tensor in listed])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    for tensor, mean in zip(listed, flat.split([tensor.numel() for tensor in listed]), strict=True):
+        tensor.copy_(mean.view_as(tensor))
+
+
+def is_any(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set on any rank."""
+    if world_size() == 1:
+        return flag
+    total = torch.tensor(float(flag), device=device)
+    dist.all_reduce(total)
+    return bool(total > 0)

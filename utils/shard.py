@@ -1,0 +1,63 @@
+"""One evaluation shared by the processes that `torchrun` starts."""
+
+import datetime
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+T = TypeVar("T")
+
+LONGEST_WAIT = datetime.timedelta(days=7)
+"""For the slowest process; one that fails is noticed by torchrun at once."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """This process's part: number `rank` of `size`."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process speaks and writes for all."""
+        return self.rank == 0
+
+    def indices(self, keys: Sequence[tuple[str, str]]) -> list[int]:
+        """Take the samples of every size-th picture, so that each picture is read in one place alone.
+
+        keys: (picture, case) of every sample.
+        """
+        number = {picture: i for i, picture in enumerate(dict.fromkeys(picture for picture, _ in keys))}
+        return [index for index, (picture, _) in enumerate(keys) if number[picture] % self.size == self.rank]
+
+    def merge(self, indices: Sequence[int], rows: Sequence[T]) -> list[T]:
+        """Collect the rows of all processes, in the order of their indices; each process gets all of them."""
+        parts: list[list[tuple[int, T]]] = [list(zip(indices, rows, strict=True))]
+        if self.size > 1:
+            gathered: list[list[tuple[int, T]] | None] = [None] * self.size
+            dist.all_gather_object(gathered, parts[0])
+            parts = [part for part in gathered if part is not None]
+        return [row for _, row in sorted((pair for part in parts for pair in part), key=lambda pair: pair[0])]
+
+    def close(self) -> None:
+        """Leave the group, when all have come here."""
+        if self.size > 1:
+            dist.barrier()
+            dist.destroy_process_group()
+
+
+def join_shard() -> Shard:
+    """Join the group of `torchrun`, or be alone. Rows travel by gloo; a GPU of one's own is chosen by LOCAL_RANK."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return Shard()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    if not dist.is_initialized():
+        dist.init_process_group("gloo", timeout=LONGEST_WAIT)
+    return Shard(dist.get_rank(), dist.get_world_size())

@@ -1,0 +1,194 @@
+"""One training step: degrade, forward and backward by phase, judge, update.
+
+Every random draw depends on (seed, step) alone, so that a resumed run draws what it would have drawn.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from utils import distributed
+from utils.device import autocast
+from utils.ema import ExponentialMovingAverage
+from utils.guard import SkipGuard
+from utils.interfaces import BlindModel, Contrast, Degrader
+from utils.randomness import generator_for
+from utils.schedule import Phase
+
+STREAM_PARAMETERS, STREAM_NOISE, STREAM_SHUFFLE = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """The numbers of a step; `option.py` says what each means."""
+
+    seed: int = 1
+    precision: str = "single"
+    channels_last: bool = False
+    c_weight: float = 1.0
+    split_batch: int = 1
+    skip_threshold: float = 1e8
+    grad_clip: float | None = None
+
+
+class TrainingStep:
+    """What changes with every batch: the model, momentum contrast, the optimiser, the average.
+
+    Args:
+        model: the network, on its device.
+        moco: momentum contrast around its encoder.
+        pixel_loss: compares (sr, hr) on the 0 to 255 scale.
+        contrastive_loss: of the logits.
+        degradation: makes LR patches from HR patches.
+        optimizer: over the model's parameters.
+        config: the numbers.
+        device: where the model lives.
+        ema: the average of the model's weights, if one is kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: BlindModel,
+        moco: Contrast,
+        pixel_loss: nn.Module,
+        contrastive_loss: Callable[[Tensor], Tensor],
+        degradation: Degrader,
+        optimizer: torch.optim.Optimizer,
+        config: StepConfig,
+        device: torch.device,
+        ema: ExponentialMovingAverage | None = None,
+    ) -> None:
+        self.model, self.moco, self.ema = model, moco, ema
+        self.pixel_loss, self.contrastive_loss = pixel_loss, contrastive_loss
+        self.degradation, self.optimizer = degradation, optimizer
+        self.config, self.device = config, device
+        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "half")
+        self.guard = SkipGuard(config.skip_threshold, device)
+
+    def __call__(self, hr_pairs: Tensor, *, step: int, phase: Phase, learning_rate: float) -> dict[str, Tensor]:
+        """Do one optimiser step; the weights stay as they are where a loss or a gradient is bad.
+
+        Args:
+            hr_pairs: (B, 2, 3, P, P) uint8, two patches of each picture, this rank's.
+            step: global step, on which the random draws depend.
+            phase: what to train; `set_phase` comes before its first step.
+            learning_rate: of this step.
+
+        Returns:
+            the losses, on the device.
+        """
+        hr_pairs = hr_pairs.to(self.device, non_blocking=True).float()
+        lr_pairs = self.degrade(hr_pairs, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        shuffle_generator = generator_for(self.config.seed, step, STREAM_SHUFFLE)
+        losses, keys = self._backward(lr_pairs, hr_pairs[:, 0], phase, shuffle_generator)
+        self.scaler.unscale_(self.optimizer)
+        distributed.average(parameter.grad for parameter in self.parameters if parameter.grad is not None)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip or math.inf)
+        bad = self.guard.judge(losses, norm)
+        self._update(bad, learning_rate)
+        if keys is not None:
+            self.moco.enqueue(distributed.gather_rows(keys), unless=bad)
+        if self.ema:
+            self.ema.update(self.model)  # type: ignore[arg-type]
+        return losses
+
+    def degrade(self, hr_pairs: Tensor, step: int) -> Tensor:
+        """Degrade pairs (B, 2, 3, P, P) in [0, 255] by this rank's share of the step's parameters."""
+        seed, rank = self.config.seed, distributed.rank()
+        batch_size = len(hr_pairs) * distributed.world_size()
+        parameters = self.degradation.draw(batch_size, generator_for(seed, step, STREAM_PARAMETERS))
+        own = type(parameters)(*(distributed.own_rows(getattr(parameters, field.name)) for field in fields(parameters)))
+        noise_generator = generator_for(seed, step, STREAM_NOISE, rank, device=self.device)
+        return self.degradation.apply(hr_pairs, own, noise_generator)
+
+    def _backward(
+        self, lr_pairs: Tensor, hr: Tensor, phase: Phase, shuffle_generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Accumulate gradients. The encoder sees the whole batch at once, the SR network a part at a time."""
+        losses: dict[str, Tensor] = {}
+        keys = None
+        if self.config.channels_last:
+            lr, key_lr = (patch.contiguous(memory_format=torch.channels_last) for patch in lr_pairs.unbind(1))
+        else:
+            lr, key_lr = lr_pairs.unbind(1)
+        with autocast(self.device, self.config.precision):
+            if phase is Phase.FROZEN:
+                with torch.no_grad():
+                    code = self.model.encode(lr)
+            else:
+                code, logits, keys = self.moco.contrast(self.model.encoder, lr, key_lr, shuffle_generator)
+                losses["contrastive"] = self.contrastive_loss(logits)
+        if phase is Phase.ENCODER:
+            self.scaler.scale(losses["contrastive"]).backward()
+            return losses, keys
+        code_leaf = code.detach().requires_grad_()
+        losses["l1"] = torch.zeros((), device=self.device)
+        for rows in _parts(len(lr), self.config.split_batch):
+            with autocast(self.device, self.config.precision):
+                sr = self.model.super_resolve(lr[rows], code_leaf[rows])
+            loss = self.pixel_loss(sr, hr[rows]) * (len(sr) / len(lr))
+            self.scaler.scale(loss).backward()
+            losses["l1"] += loss.detach()
+        if phase is Phase.JOINT:
+            contrastive = self.scaler.scale(self.config.c_weight * losses["contrastive"])
+            torch.autograd.backward([contrastive, code], [None, code_leaf.grad])
+        return losses, keys
+
+    def _update(self, bad: Tensor, learning_rate: float) -> None:
+        """Step the optimiser unless the step is bad; a fused one decides on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        if self.optimizer.defaults.get("fused"):
+            self.optimizer.grad_scale, self.optimizer.found_inf = None, bad.float()  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif not bad:
+            self.optimizer.step()
+        self.scaler.update()
+
+    def set_phase(self, phase: Phase) -> None:
+        """Go to train mode for what the phase trains; a frozen encoder keeps its weights and its batch statistics."""
+        self.model.train()
+        frozen = phase is Phase.FROZEN
+        self.model.encoder.train(not frozen)
+        self.model.encoder.requires_grad_(not frozen)
+
+    def average_statistics(self) -> None:
+        """Average over the ranks the batch statistics that each gathered from its own share."""
+        states = (self.model.state_dict(), self.moco.state_dict())
+        distributed.average(
+            value for state in states for name, value in state.items() if name.endswith(("running_mean", "running_var"))
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a step changes."""
+        return {
+            "model": self.model.state_dict(),
+            "moco": self.moco.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "num_skipped": self.guard.total,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state."""
+        self.model.load_state_dict(state["model"])
+        self.moco.load_state_dict(state["moco"])
+        if self.ema and state["ema"]:
+            self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.guard.total = state["num_skipped"]
+
+
+def _parts(batch_size: int, num_parts: int) -> Iterator[slice]:
+    """Cut a batch into consecutive parts, as equal as can be."""
+    bounds = [round(index * batch_size / num_parts) for index in range(num_parts + 1)]
+    yield from (slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False))
