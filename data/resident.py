@@ -107,6 +107,6 @@ def check_fits(num_bytes: int, device: torch.device) -> None:
     free, _ = torch.cuda.mem_get_info(device)
     if num_bytes > SHARE_OF_FREE_MEMORY * free:
         raise ValueError(
-            f"--data_resident: the pictures take {num_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB of {device} are free; "
-            "leave it out and pack an LMDB (python -m data.build_lmdb)"
+            f"--data_resident: the pictures take {num_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB of {device} are "
+            "free; leave it out and pack an LMDB (python -m data.build_lmdb)"
         )

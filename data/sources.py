@@ -107,8 +107,8 @@ def find_pictures(path: Path, name: str = DATA_SET) -> tuple[Path, list[str]]:
     if not found:
         raise ValueError(
             f"{path} holds no pictures: looked for {', '.join(sorted(IMAGE_SUFFIXES))} in it, in HR/, in "
-            f"{name}/HR/, in {name}/ and in all folders below. Expected {path}/0001.png, {path}/0002.png, ..., or an LMDB made by "
-            "python -m data.build_lmdb"
+            f"{name}/HR/, in {name}/ and in all folders below. Expected {path}/0001.png, {path}/0002.png, ..., or an "
+            "LMDB made by python -m data.build_lmdb"
         )
     return folder, [file.relative_to(folder).as_posix() for file in found]
 

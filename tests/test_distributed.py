@@ -68,7 +68,7 @@ def test_ranks_equal_one_process(tmp_path: Path, world_size: int) -> None:
         assert torch.equal(result["queue"], ranks[0]["queue"])
         torch.testing.assert_close(result["queue"], alone["queue"], atol=1e-5, rtol=0)
         for name, value in result["model"].items():
-            torch.testing.assert_close(value, alone["model"][name], atol=1e-5, rtol=1e-5, msg=lambda text: text + name)
+            torch.testing.assert_close(value, alone["model"][name], atol=1e-5, rtol=1e-5)
     for index in range(NUM_STEPS):
         for name, value in alone["losses"][index].items():
             mean = torch.stack([result["losses"][index][name] for result in ranks]).mean()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from loss import contrastive_loss
 from model import MODELS, create_model, register
 from model.cdsr import CDSR
-from model.dqa import DQA, CodeQuery, dynamic_depthwise_conv
+from model.dqa import DQA, CodeQuery, dynamic_depthwise_conv, sum_of_shifted_products
 from model.moco import MoCo
 from model.published import TRAINING_ONLY, load_published, published_name, to_published
 from tests.assets.fill_weights import fill
@@ -117,6 +117,7 @@ def test_dynamic_depthwise_convolution_by_value() -> None:
     feat = torch.randn(2, 3, 6, 5, generator=generator)
     kernels = torch.randn(2, 3, 3, 3, generator=generator)
     result = dynamic_depthwise_conv(feat, kernels)
+    torch.testing.assert_close(sum_of_shifted_products(feat, kernels), result)
     for sample in range(2):
         for channel in range(3):
             single = F.conv2d(

@@ -1,5 +1,6 @@
 """Schedules, tiles, generators, runs and inference: by value or by identity."""
 
+import itertools
 import json
 import os
 import random
@@ -61,7 +62,7 @@ def test_tiles_cover_and_overlap(length: int, tile: int, overlap: int) -> None:
     starts = tile_starts(length, tile, overlap)
     assert starts[0] == 0
     assert starts[-1] + min(tile, length) == length
-    assert all(tile - (after - before) >= overlap for before, after in zip(starts, starts[1:], strict=False))
+    assert all(tile - (after - before) >= overlap for before, after in itertools.pairwise(starts))
 
 
 def test_self_ensemble_of_an_equivariant_model_changes_nothing() -> None:

@@ -3,6 +3,7 @@
 Every random draw depends on (seed, step) alone, so that a resumed run draws what it would have drawn.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -191,4 +192,4 @@ class TrainingStep:
 def _parts(batch_size: int, num_parts: int) -> Iterator[slice]:
     """Cut a batch into consecutive parts, as equal as can be."""
     bounds = [round(index * batch_size / num_parts) for index in range(num_parts + 1)]
-    yield from (slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False))
+    yield from (slice(start, stop) for start, stop in itertools.pairwise(bounds))

@@ -1,0 +1,197 @@
+"""Time a training step against the plain way, in one run: `python -m benchmarks.train_step`.
+
+The plain way is eager float32 in contiguous NCHW with the degradation as published: blur at full resolution, then
+subsampling. Every variant takes its turn in every round, so that a noisy machine disturbs them alike; a ratio is the
+median over rounds of plain time over the variant's time, its spread the smallest and the largest.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from data.degradation import Degradation, DegradationConfig, Parameters
+from data.df2k import TrainingCrops
+from data.sources import open_source
+from loss import PixelLoss, contrastive_loss
+from model import CDSR, compile_model, create_model
+from model.moco import MoCo
+from utils.device import peak_memory, select_device, synchronize
+from utils.files import write_json
+from utils.image import write_image
+from utils.run import environment
+from utils.schedule import Phase
+from utils.step import StepConfig, TrainingStep
+
+VARIANTS = {  # name: precision, channels_last, compiled
+    "plain": ("single", False, False),
+    "single, channels_last": ("single", True, False),
+    "bf16": ("bf16", False, False),
+    "bf16, channels_last": ("bf16", True, False),
+    "bf16, channels_last, compiled": ("bf16", True, True),
+}
+
+
+class PublishedDegradation(Degradation):
+    """Blur at full resolution, picture by picture in groups, then subsampling."""
+
+    def apply(self, hr: Tensor, parameters: Parameters, noise_generator: torch.Generator | None = None) -> Tensor:
+        """Degrade (B, 2, 3, P, P) as the published pipeline does."""
+        batch, size = len(hr), self.config.blur_kernel
+        kernels = self.kernels(parameters.variance_1, parameters.variance_2, parameters.theta).to(hr)
+        planes = F.pad(hr.flatten(1, 2), (size // 2,) * 4, mode="replicate")  # (B, 6, P+20, P+20)
+        planes = planes.transpose(0, 1).reshape(6, batch, *planes.shape[2:])
+        blurred = F.conv2d(planes, kernels[:, None], groups=batch).transpose(0, 1)
+        lr = blurred[..., :: self.config.scale, :: self.config.scale].clamp(0, 255).round()
+        return lr.reshape(*hr.shape[:3], *lr.shape[-2:])
+
+
+def build_step(name: str, args: argparse.Namespace, device: torch.device) -> Callable[[int, Tensor], None]:
+    """Make a variant's step: a function of the step's number and the HR pairs."""
+    precision, channels_last, compiled = VARIANTS[name]
+    torch.manual_seed(0)
+    model = create_model(args.model, args.scale)
+    assert isinstance(model, CDSR)
+    model.to(device)
+    if channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    moco = MoCo(model.encoder).to(device)
+    if compiled:
+        compile_model(model)
+    config = DegradationConfig(scale=args.scale)
+    step = TrainingStep(
+        model=model,
+        moco=moco,
+        pixel_loss=PixelLoss().to(device),
+        contrastive_loss=contrastive_loss,
+        degradation=PublishedDegradation(config) if name == "plain" else Degradation(config),
+        optimizer=torch.optim.Adam(model.parameters(), lr=1e-4, fused=name != "plain"),
+        config=StepConfig(precision=precision, channels_last=channels_last),
+        device=device,
+    )
+    step.set_phase(Phase.JOINT)
+    return lambda index, hr_pairs: void(step(hr_pairs, step=index, phase=Phase.JOINT, learning_rate=1e-4))
+
+
+def void(_: object) -> None:
+    """Drop a result."""
+
+
+def time_calls(call: Callable[[int], object], num_calls: int, device: torch.device) -> float:
+    """Mean seconds of a call."""
+    synchronize(device)
+    start = time.perf_counter()
+    for index in range(num_calls):
+        call(index)
+    synchronize(device)
+    return (time.perf_counter() - start) / num_calls
+
+
+def compare(calls: dict[str, Callable[[int], object]], args: argparse.Namespace, device: torch.device) -> list[dict]:
+    """Time all calls in turns; the first is the plain way."""
+    for call in calls.values():
+        time_calls(call, 2, device)
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(args.rounds):
+        for name, call in calls.items():
+            times[name].append(time_calls(call, args.num_steps, device))
+    plain = next(iter(times.values()))
+    rows = []
+    for name, seconds in times.items():
+        ratios = [before / after for before, after in zip(plain, seconds, strict=True)]
+        rows.append(
+            {
+                "variant": name,
+                "ms": 1e3 * statistics.median(seconds),
+                "ratio": statistics.median(ratios),
+                "smallest": min(ratios),
+                "largest": max(ratios),
+            }
+        )
+    return rows
+
+
+def measure_data(args: argparse.Namespace) -> list[dict]:
+    """Milliseconds that a batch of crops takes from 2K PNGs and from the LMDB packed from them, warm."""
+    from data.build_lmdb import build_lmdb
+
+    rows = []
+    patch = args.patch_size * args.scale
+    with tempfile.TemporaryDirectory() as folder:
+        generator = np.random.default_rng(0)
+        for index in range(8):
+            coarse = torch.from_numpy(generator.uniform(0, 255, (1, 3, 85, 128)))
+            picture = F.interpolate(coarse, size=(1360, 2040), mode="bicubic")[0].permute(1, 2, 0)
+            noisy = picture.numpy() + generator.normal(0, 4, picture.shape)
+            write_image(Path(folder, "HR", f"{index}.png"), noisy.clip(0, 255).astype(np.uint8))
+        build_lmdb(Path(folder, "HR"), Path(folder, "hr.lmdb"), progress=False)
+        for name, path, cache in (("2K PNG, decoded", "HR", 0), ("LMDB", "hr.lmdb", 0)):
+            source = open_source(Path(folder, path), patch, cache)
+            crops = TrainingCrops(source, seed=0, batch_size=args.batch_size, patch=patch, num_steps=50)
+            num_batches = 1 if name.startswith("2K") else 40
+            crops[0]
+            start = time.perf_counter()
+            for index in range(num_batches):
+                crops[index + 1]
+            rows.append({"source": name, "ms": 1e3 * (time.perf_counter() - start) / num_batches})
+    return rows
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="CDSR", choices=("CDSR", "CDSR_S"))
+    parser.add_argument("--scale", type=int, default=2)
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--patch_size", type=int, default=48, help="LR pixels")
+    parser.add_argument("--num_steps", type=int, default=20, help="steps of a variant in a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    args = parser.parse_args()
+    device = select_device(args.device)
+    side = args.patch_size * args.scale
+    generator = torch.Generator().manual_seed(0)
+    hr_pairs = torch.randint(0, 256, (args.batch_size, 2, 3, side, side), generator=generator, dtype=torch.uint8)
+    steps = {name: build_step(name, args, device) for name in VARIANTS}
+    calls = {name: (lambda index, step=step: step(index, hr_pairs)) for name, step in steps.items()}
+    result = {"options": vars(args), "environment": environment(), "step": compare(calls, args, device)}
+    config = DegradationConfig(scale=args.scale)
+    hr = hr_pairs.to(device).float()
+    pipelines = {"as published": PublishedDegradation(config), "ours": Degradation(config)}
+    result["degradation"] = compare(
+        {
+            name: lambda index, pipeline=pipeline: pipeline.apply(  # type: ignore[misc]
+                hr, pipeline.draw(len(hr), torch.Generator().manual_seed(index))
+            )
+            for name, pipeline in pipelines.items()
+        },
+        args,
+        device,
+    )
+    result["data"] = measure_data(args)
+    result["peak_memory_mb"] = peak_memory(device) / 2**20
+    for part in ("step", "degradation"):
+        for row in result[part]:
+            print(
+                f"{part:12} {row['variant']:32} {row['ms']:9.2f} ms   x{row['ratio']:.2f} "
+                f"({row['smallest']:.2f} to {row['largest']:.2f})"
+            )
+    for row in result["data"]:
+        print(f"{'data':12} {row['source']:32} {row['ms']:9.2f} ms a batch")
+    print(f"peak memory {result['peak_memory_mb']:.0f} MiB")
+    if args.out:
+        write_json(args.out, result)
+        print(json.dumps(str(args.out)))
+
+
+if __name__ == "__main__":
+    main()
