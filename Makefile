@@ -4,11 +4,13 @@
 # TORCH_INDEX  an index to take torch's build from:      make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # PIP_ARGS     anything else for pip install:            make test PIP_ARGS=--no-cache-dir
 # PYTEST_ARGS  anything else for pytest:                 make test PYTEST_ARGS="-k metrics"
+# WEB_ARGS     anything else for the web page:           make web WEB_ARGS="--port 8000 --device cpu"
 
 PYTHON ?= python3
 TORCH_INDEX ?=
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+WEB_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,17 +18,21 @@ BIN := $(VENV)/bin
 CREATED := $(VENV)/created.stamp
 INSTALLED := $(VENV)/requirements.stamp
 INSTALLED_DEV := $(VENV)/requirements-dev.stamp
+INSTALLED_WEB := $(VENV)/requirements-web.stamp
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(if $(MAKE_TERMOUT),,--quiet) \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo web test test-slow lint format clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## train a small model for a minute on photographs at hand, evaluate, upscale; prints a figure's path
 	$(BIN)/python -m examples.demo
+
+web: $(INSTALLED_WEB) ## serve a page that upscales pictures, on this machine alone: make web WEB_ARGS="--port 8000"
+	$(BIN)/python -m web $(WEB_ARGS)
 
 test: lint ## lint, then the tests (under 5 minutes on two cores, no GPU needed)
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
@@ -59,7 +65,12 @@ $(INSTALLED): requirements.txt $(CREATED)
 	$(PIP_INSTALL) -r requirements.txt
 	@touch $@
 
-$(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
+$(INSTALLED_WEB): requirements-web.txt $(INSTALLED)
+	@echo "Installing requirements-web.txt"
+	$(PIP_INSTALL) -r requirements-web.txt
+	@touch $@
+
+$(INSTALLED_DEV): requirements-dev.txt requirements-export.txt $(INSTALLED)
 	@echo "Installing requirements-dev.txt"
 	$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@

@@ -137,7 +137,7 @@ def build_training_step(args: argparse.Namespace, device: torch.device) -> Train
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if args.sync_bn:
         synchronise_statistics(model)
-    moco = MoCo(model.encoder).to(device)
+    moco = MoCo(model.encoder, queue_size=args.queue_size).to(device)
     ema = ExponentialMovingAverage(model, args.ema) if args.ema else None
     if args.compile:
         compile_model(model)

@@ -1,6 +1,7 @@
 """Evaluate a model on test sets, or upscale a user's own pictures (`--dir_demo`)."""
 
 import argparse
+import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -8,19 +9,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from data import build_protocol, build_testset
-from model import Bicubic, build_model, load_model, pretrained_path
+from data import build_protocol, build_test_samples
+from data.mismatch import mismatches
+from data.protocols import Protocol
+from data.samples import Testset
+from model import Bicubic, build_model, load_model, pretrained_path, shipped_model
 from option import parse_options
 from utils.checkpoint import sha256
 from utils.device import select_device
-from utils.evaluation import Summary, evaluate, summarize, table, write_results
-from utils.image import list_images, read_rgb, to_tensor, to_uint8, write_image
-from utils.inference import DEFAULT_TILE, Upscaler
+from utils.embeddings import collect_embeddings, write_embeddings
+from utils.evaluation import Stopwatch, evaluate
+from utils.image import write_image
+from utils.inference import Upscaler
 from utils.interfaces import Sample
+from utils.measures import Measures, load_lpips
+from utils.profiling import PeakMemory, model_cost
 from utils.randomness import seed_everything
+from utils.report import write_report
+from utils.restore import OutputOptions, plan, restore_all
+from utils.results import Result, Summary, summarize, table, write_results
+from utils.rowlog import RowLog, remove_parts
 from utils.run import EXPERIMENT, environment, log_to_console, logger, run_name
+from utils.shard import Shard, join_shard
+from utils.showcase import write_showcase
+from utils.sources import find_pictures
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,18 +47,32 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate or upscale as the options say; an error of the user's is one line."""
     try:
         seed_everything(args.seed)
+        shard = join_shard()
+        if not shard.is_first:
+            logger.setLevel(logging.ERROR)
         device = select_device(args.device, cpu=args.cpu or args.n_GPUs == 0)
+        args.precision = args.precision or "single"  # figures come out the same wherever they are taken
         upscaler, checkpoint = build_upscaler(args, device)
         if args.dir_demo:
-            return upscale_folder(args, upscaler, device)
-        return evaluate_sets(args, upscaler, checkpoint, device)
+            return upscale_pictures(args, upscaler, device)
+        exit_code = evaluate_sets(args, upscaler, checkpoint, device, shard)
+        shard.close()
+        return exit_code
     except ValueError as error:
         logger.error("error: %s", error)
         return 1
+    except KeyboardInterrupt:
+        logger.error("interrupted; what is done is kept: the same command goes on from there")
+        return 130
 
 
 def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upscaler, dict[str, Any]]:
     """Make the model with its weights; also returns what the result files say of the checkpoint."""
+    if args.model == "bicubic" and not args.dir_demo and build_protocol(args).config.degradation == "dasr":
+        logger.info("bicubic is MATLAB's here (--model bicubic_matlab), as in the protocols of DASR")
+        args.model = "bicubic_matlab"
+    if args.dir_demo and not args.pre_train:
+        args.model = shipped_model(args.model, args.scale)
     model = build_model(args, device)
     checkpoint: dict[str, Any] = {"model": args.model, "scale": args.scale}
     if not isinstance(model, Bicubic):
@@ -62,8 +89,10 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
     upscaler = Upscaler(
         model.eval(),
         precision=args.precision,
-        tile=DEFAULT_TILE if args.chop else None,
+        channels_last=args.channels_last,
+        tile=args.tile or None,
         self_ensemble=args.self_ensemble,
+        centred=bool(args.dir_demo),
     )
     return upscaler, checkpoint
 
@@ -79,63 +108,154 @@ def results_folder(args: argparse.Namespace) -> Path:
 
 
 def evaluate_sets(
-    args: argparse.Namespace, upscaler: Upscaler, checkpoint: dict[str, Any], device: torch.device
+    args: argparse.Namespace, upscaler: Upscaler, checkpoint: dict[str, Any], device: torch.device, shard: Shard
 ) -> int:
     """Evaluate every set, print one table, write the rows; a set that is missing does not stop the others."""
     protocol = build_protocol(args)
     folder = results_folder(args)
-    summaries: dict[str, Summary] = {}
-    failed = False
-    for name in args.test_sets:
-        try:
-            testset = build_testset(args, name, protocol)
-        except ValueError as error:
-            logger.error("error: %s", error)
-            failed = True
-            continue
-        stem = f"{name}_x{args.scale}_{protocol.slug}_{args.model}"
-
-        def save(sample: Sample, sr: np.ndarray, stem: str = stem) -> None:
-            write_image(folder / stem / f"{sample.picture}_{sample.case}.png", sr)
-
-        results = evaluate(upscaler, testset, device=device, name=name, on_result=save if args.save_results else None)
-        context = {
-            "set": name,
-            "protocol": protocol.describe(),
-            "metrics": {"channel": "Y of BT.601", "border": args.scale, "rounding": "8 bits", "ssim_window": 11},
-            "checkpoint": checkpoint,
-            "precision": args.precision,
-            "self_ensemble": args.self_ensemble,
-            "environment": environment(),
-        }
-        write_results(folder / stem, results, context=context)
-        summaries[name] = summarize(results)
-        failed = failed or bool(summaries[name].num_failed)
-        logger.info("%s: %s", name, asdict(summaries[name]))
-    if summaries:
-        print(table(summaries))
-        print(f"rows: {folder}")
+    testsets = open_sets(args, protocol)
+    failed = len(testsets) < len(set(args.test_sets))
+    suffix = f"x{args.scale}_{protocol.slug}_{args.model}"
+    if testsets and args.embeddings:
+        if shard.is_first:
+            embed_sets(upscaler, testsets, folder / f"embeddings_{suffix}", device)
+    elif testsets:
+        evaluation = SetEvaluation(args, upscaler, checkpoint, device, shard, protocol)
+        results = {name: evaluation(testset, folder / f"{name}_{suffix}") for name, testset in testsets.items()}
+        failed = failed or any(row.error for rows in results.values() for row in rows)
+        if shard.is_first:
+            evaluation.print_table()
+            if args.report:
+                clock = Stopwatch(upscaler, device, warm_up=False)
+                write_showcase(folder / f"showcase_{suffix}", results, testsets, lambda sample: clock(sample.lr)[0])
+            for name in testsets:
+                remove_parts(folder / f"{name}_{suffix}")
+    if shard.is_first and testsets:
+        print(f"results: {folder}")
+        if args.report:
+            print(f"report: {write_report([folder], folder)}")
     return int(failed)
 
 
-def upscale_folder(args: argparse.Namespace, upscaler: Upscaler, device: torch.device) -> int:
-    """Upscale every picture of `--dir_demo` to STEM_xS.png; one that cannot be read does not stop the others."""
-    folder = args.results or results_folder(args) / "demo"
-    paths = list_images(args.dir_demo)
-    if not paths:
-        raise ValueError(f"no pictures in {args.dir_demo}; looked for PNG, JPEG, WebP, AVIF, BMP and TIFF files")
-    num_failed = 0
-    for path in tqdm(paths, desc="pictures", disable=None):
+def open_sets(args: argparse.Namespace, protocol: Protocol) -> dict[str, Testset]:
+    """Open the sets that are there; each that is not is an error line with the tree expected."""
+    testsets = {}
+    for name in dict.fromkeys(args.test_sets):
         try:
-            lr = read_rgb(path)
+            testsets[name] = build_test_samples(args, name, protocol)
         except ValueError as error:
             logger.error("error: %s", error)
-            num_failed += 1
-            continue
-        sr = upscaler(to_tensor(lr).unsqueeze(0).to(device))
-        write_image(folder / f"{path.stem}_x{args.scale}.png", to_uint8(sr[0]))
-    print(f"{len(paths) - num_failed} pictures upscaled to {folder}, {num_failed} failed")
-    return int(num_failed > 0)
+    return testsets
+
+
+class SetEvaluation:
+    """The evaluation of one set after another, all alike."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        upscaler: Upscaler,
+        checkpoint: dict[str, Any],
+        device: torch.device,
+        shard: Shard,
+        protocol: Protocol,
+    ) -> None:
+        self.upscaler, self.device, self.shard = upscaler, device, shard
+        self.profile, self.save_results = args.profile, args.save_results
+        self.measures = Measures(args.metrics, lpips=load_lpips(device) if "lpips" in args.metrics else None)
+        self.context: dict[str, Any] = {
+            "protocol": protocol.describe(),
+            "metrics": self.measures.describe(args.scale),
+            "checkpoint": checkpoint,
+            "precision": args.precision,
+            "tile": upscaler.tile,
+            "self_ensemble": args.self_ensemble,
+        }
+        self.warnings = mismatches(checkpoint["trained_for"], protocol) if "trained_for" in checkpoint else []
+        for warning in self.warnings:
+            logger.warning("warning: %s", warning)
+        self.environment = environment()
+        self.cost = model_cost(upscaler.model) if args.profile else None
+        self.summaries: dict[str, Summary] = {}
+        self.columns: dict[str, dict[str, str]] = {}
+
+    def __call__(self, testset: Testset, stem: Path) -> list[Result]:
+        """Evaluate a set and write `stem`.json and .csv; also the SR pictures into the folder `stem`, if asked."""
+        settings = {
+            **self.context,
+            "pictures": testset.keys,
+            "saved": self.save_results,
+            "profile": self.profile,
+            "commit": self.environment["commit"],
+        }
+        memory = PeakMemory(self.device)
+        indices = self.shard.indices(testset.keys)
+        results = evaluate(
+            self.upscaler,
+            testset,
+            device=self.device,
+            name=testset.name,
+            measures=self.measures,
+            on_result=(lambda sample, sr: self._save(stem, sample, sr)) if self.save_results else None,
+            indices=indices,
+            row_log=RowLog(stem, settings, part=self.shard.rank),
+            overlap=not self.profile,
+            progress=self.shard.is_first,
+        )
+        peak = memory.mebibytes()
+        results = self.shard.merge(indices, results)
+        if not self.shard.is_first:
+            return results
+        self.summaries[testset.name] = summary = summarize(results)
+        profile = {}
+        if self.cost is not None:
+            profile = {**asdict(self.cost), "seconds_a_picture": summary.seconds, "peak_memory_mib": peak}
+            times = {"s/picture": f"{summary.seconds:.4f}", "peak memory (MiB)": f"{peak:.0f}"}
+            self.columns[testset.name] = {**times, **self.cost.columns()}
+        context = {
+            "set": testset.name,
+            **self.context,
+            "warnings": self.warnings,
+            "profile": profile or None,
+            "environment": self.environment,
+        }
+        write_results(stem, results, context=context)
+        return results
+
+    def _save(self, stem: Path, sample: Sample, sr: np.ndarray) -> None:
+        write_image(stem / f"{sample.picture}_{sample.case}.png", sr)
+
+    def print_table(self) -> None:
+        """One line a set, and what the reader must know."""
+        print(table(self.summaries, self.columns))
+        for warning in self.warnings:
+            print(f"\nwarning: {warning}")
+
+
+def embed_sets(upscaler: Upscaler, testsets: dict[str, Testset], stem: Path, device: torch.device) -> None:
+    """Collect the codes of all sets, draw them, and print how much they tell of kernel and picture."""
+    embeddings = collect_embeddings(upscaler.model, testsets, device=device)
+    print(write_embeddings(stem, embeddings))
+
+
+def upscale_pictures(args: argparse.Namespace, upscaler: Upscaler, device: torch.device) -> int:
+    """Upscale the pictures of `--dir_demo`; what cannot be done is said and does not stop the others."""
+    folder = args.results or results_folder(args) / "demo"
+    options = OutputOptions(
+        file_format=args.format,
+        quality=args.quality,
+        suffix=f"_x{args.scale}" if args.suffix is None else args.suffix,
+        bits=args.bits,
+        overwrite=args.overwrite,
+        max_pixels=round(args.max_megapixels * 1e6),
+    )
+    sources, problems = find_pictures(args.dir_demo, leave_out=args.results)
+    for problem in problems:
+        logger.error("error: %s", problem)
+    outcome = restore_all(plan(sources, folder, options), upscaler, device, options)
+    outcome.failed[:0] = problems
+    print(outcome.summary(folder))
+    return int(bool(outcome.failed))
 
 
 if __name__ == "__main__":

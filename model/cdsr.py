@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -77,11 +78,22 @@ class SRNetwork(nn.Module):
     def forward(self, lr: Tensor, code: Tensor) -> Tensor:
         """Map lr (B, 3, H, W) in [0, 1] and code (B, code_dim) to sr (B, 3, scale*H, scale*W), near [0, 1]."""
         code = self.code_map(code)
-        shallow = self.head(lr)
+        shallow = _at_full_precision(self.head, lr)
+        if torch.is_autocast_enabled(lr.device.type):
+            shallow = shallow.to(torch.get_autocast_dtype(lr.device.type))
         feat = shallow
         for block in self.blocks:
             feat = block(feat, code)
-        return F.pixel_shuffle(self.tail(self.trunk_conv(feat) + shallow), self.scale)
+        sr = _at_full_precision(self.tail, self.trunk_conv(feat) + shallow)
+        return F.pixel_shuffle(sr, self.scale)
+
+
+def _at_full_precision(conv: nn.Conv2d, feat: Tensor) -> Tensor:
+    """Convolve in the weights' own precision, also under autocast: bf16 cannot hold the 256 levels of a pixel."""
+    if not torch.is_autocast_enabled(feat.device.type):
+        return conv(feat)
+    with torch.autocast(feat.device.type, enabled=False):
+        return conv(feat.to(conv.weight.dtype))
 
 
 class CDSR(nn.Module):

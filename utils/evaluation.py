@@ -1,49 +1,40 @@
-"""The one evaluation that training and testing share: upscale samples, measure, make tables."""
+"""The one evaluation that training and testing share: read samples, upscale, measure.
 
-import csv
+Reading (and degrading) the samples to come, and measuring and writing those that are done, go on in threads beside
+the network. Rows come out in the order of the samples.
+"""
+
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from utils.device import synchronize
-from utils.files import replacing, write_json
 from utils.image import to_tensor, to_uint8
 from utils.inference import Upscaler
 from utils.interfaces import Sample, Samples
-from utils.metrics import psnr_y, ssim_y
+from utils.measures import Measures
+from utils.results import Result, Summary, summarize, table, write_results
+from utils.rowlog import RowLog
+
+__all__ = ["Result", "Summary", "evaluate", "summarize", "table", "write_results"]
+
+NUM_AHEAD = 4
+"""Samples read ahead of the network."""
+
+NUM_FINISHERS = 2
+"""Threads that measure and write."""
+
+OUT_OF_MEMORY = "out of memory: try --chop, or --precision bf16"
 
 logger = logging.getLogger("cdsr")
 
-
-@dataclass(frozen=True)
-class Result:
-    """One row: a picture under one kernel. A row that failed has an error and no figures."""
-
-    picture: str
-    case: str
-    psnr: float = float("nan")
-    ssim: float = float("nan")
-    seconds: float = float("nan")
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Means over the rows of a set that did not fail."""
-
-    psnr: float
-    ssim: float
-    num_pictures: int
-    num_rows: int
-    num_failed: int
-    seconds: float
+OnResult = Callable[[Sample, np.ndarray], None]
 
 
 def evaluate(
@@ -52,83 +43,148 @@ def evaluate(
     *,
     device: torch.device,
     name: str,
-    on_result: Callable[[Sample, np.ndarray], None] | None = None,
+    measures: Measures | None = None,
+    on_result: OnResult | None = None,
+    indices: Sequence[int] | None = None,
+    row_log: RowLog | None = None,
+    overlap: bool = True,
+    progress: bool = True,
 ) -> list[Result]:
-    """Upscale every sample and measure PSNR and SSIM on Y, `scale` border pixels off.
+    """Upscale samples and measure them, `scale` border pixels off.
 
     Args:
         upscaler: the model.
         samples: a corrupt one raises ValueError when it is indexed, and fails that row alone.
         device: where the model lives.
         name: what the progress bar shows.
-        on_result: called with each sample and its SR picture, (H, W, 3) uint8.
+        measures: the metrics; by default PSNR and SSIM on Y.
+        on_result: called with each sample and its SR picture, (H, W, 3) uint8, maybe in another thread; its row counts
+            as done only afterwards.
+        indices: which samples, by default all.
+        row_log: rows done before, which are not done again; takes the new ones.
+        overlap: read and measure beside the network. Without it each step has the machine for itself, and the first
+            picture of a size is upscaled once before it is timed.
+        progress: show a bar with the time left, on a terminal.
     """
-    results = []
-    for index in tqdm(range(len(samples)), desc=name, leave=False, disable=None):
-        try:
-            sample = samples[index]
-        except ValueError as error:
-            logger.warning("%s: %s", name, error)
-            picture, case = samples.keys[index]
-            results.append(Result(picture=picture, case=case, error=str(error)))
-            continue
-        lr = to_tensor(sample.lr).unsqueeze(0).to(device)
-        synchronize(device)
+    keys = samples.keys
+    indices = range(len(keys)) if indices is None else indices
+    done = row_log.rows if row_log else {}
+    todo = [index for index in indices if keys[index] not in done]
+    finish = Finisher(measures or Measures(), border=upscaler.scale, on_result=on_result)
+    results = {index: done[keys[index]] for index in indices if keys[index] in done}
+    if results:
+        logger.info("%s: %d of %d rows were done before", name, len(results), len(indices))
+    clock = Stopwatch(upscaler, device, warm_up=not overlap)
+    disable = None if progress else True  # None: unless on a terminal
+    with tqdm(total=len(indices), initial=len(results), desc=name, leave=False, disable=disable) as bar:
+        for index, row in _run(samples, todo, clock, finish, overlap=overlap):
+            if row.error:
+                logger.warning("%s: %s", name, row.error)
+            if row_log:
+                row_log.append(row)
+            results[index] = row
+            bar.update()
+    return [results[index] for index in indices]
+
+
+class Stopwatch:
+    """The network's own step, timed with the device idle before and after.
+
+    Args:
+        upscaler: the model.
+        device: where it lives.
+        warm_up: upscale the first picture of a size once, untimed.
+    """
+
+    def __init__(self, upscaler: Upscaler, device: torch.device, *, warm_up: bool) -> None:
+        self.upscaler = upscaler
+        self.device = device
+        self.warm_up = warm_up
+        self._seen: set[tuple[int, ...]] = set()
+
+    def __call__(self, lr_picture: np.ndarray) -> tuple[np.ndarray, float]:
+        """Upscale (h, w, 3) uint8 to (H, W, 3) uint8; also the seconds that the network took."""
+        lr = to_tensor(lr_picture).unsqueeze(0).to(self.device)
+        if self.warm_up and lr_picture.shape not in self._seen:
+            self._seen.add(lr_picture.shape)
+            self.upscaler(lr)
+        synchronize(self.device)
         start = time.perf_counter()
-        sr_tensor = upscaler(lr)
-        synchronize(device)
-        seconds = time.perf_counter() - start
-        sr = to_uint8(sr_tensor[0])
-        results.append(
-            Result(
-                picture=sample.picture,
-                case=sample.case,
-                psnr=psnr_y(sr, sample.hr, border=upscaler.scale),
-                ssim=ssim_y(sr, sample.hr, border=upscaler.scale),
-                seconds=seconds,
-            )
-        )
-        if on_result:
-            on_result(sample, sr)
-    return results
+        sr = self.upscaler(lr)
+        synchronize(self.device)
+        return to_uint8(sr[0]), time.perf_counter() - start
 
 
-def summarize(results: Sequence[Result]) -> Summary:
-    """Average the rows that did not fail."""
-    good = [row for row in results if not row.error]
-    return Summary(
-        psnr=_mean([row.psnr for row in good]),
-        ssim=_mean([row.ssim for row in good]),
-        num_pictures=len({row.picture for row in good}),
-        num_rows=len(good),
-        num_failed=len(results) - len(good),
-        seconds=_mean([row.seconds for row in good]),
-    )
+class Finisher:
+    """What is done with an SR picture; safe in threads."""
+
+    def __init__(self, measures: Measures, *, border: int, on_result: OnResult | None) -> None:
+        self.measures = measures
+        self.border = border
+        self.on_result = on_result
+
+    def __call__(self, sample: Sample, sr: np.ndarray, seconds: float) -> Result:
+        """Measure, then hand on; a pair that cannot be measured fails its row."""
+        try:
+            values = self.measures(sr, sample.hr, border=self.border, picture=sample.picture)
+        except ValueError as error:
+            return Result(sample.picture, sample.case, error=f"{sample.picture} {sample.case}: {error}")
+        if self.on_result:
+            self.on_result(sample, sr)
+        return Result(sample.picture, sample.case, values=values, seconds=seconds)
 
 
-def _mean(values: list[float]) -> float:
-    return float(np.mean(values)) if values else float("nan")
+def _run(
+    samples: Samples, todo: Sequence[int], clock: Stopwatch, finish: Finisher, *, overlap: bool
+) -> Iterator[tuple[int, Result]]:
+    """Rows of the samples to do, in order."""
+    keys = samples.keys
+    if not overlap:
+        for index in todo:
+            outcome = _upscale(clock, keys[index], lambda index=index: samples[index])  # type: ignore[misc]
+            yield index, outcome if isinstance(outcome, Result) else finish(*outcome)
+        return
+    readers = ThreadPoolExecutor(1, "reader")  # the samples take turns anyway
+    finishers = ThreadPoolExecutor(NUM_FINISHERS, "finisher")
+    finished: deque[tuple[int, Future[Result]]] = deque()
+    try:
+        for index, reading in _read_ahead(readers, samples, todo):
+            outcome = _upscale(clock, keys[index], reading.result)
+            if isinstance(outcome, Result):
+                done: Future[Result] = Future()
+                done.set_result(outcome)
+                finished.append((index, done))
+            else:
+                finished.append((index, finishers.submit(finish, *outcome)))
+            while finished and (len(finished) > 2 * NUM_FINISHERS or finished[0][1].done()):
+                oldest, row = finished.popleft()
+                yield oldest, row.result()
+        for oldest, row in finished:
+            yield oldest, row.result()
+    finally:
+        readers.shutdown(cancel_futures=True)
+        finishers.shutdown(cancel_futures=True)
 
 
-def table(summaries: dict[str, Summary]) -> str:
-    """Format one line a set, as GitHub Markdown."""
-    lines = [
-        "| set | PSNR (dB) | SSIM | pictures | rows | failed | s/picture |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, row in summaries.items():
-        lines.append(
-            f"| {name} | {row.psnr:.2f} | {row.ssim:.4f} | {row.num_pictures} | {row.num_rows} | "
-            f"{row.num_failed} | {row.seconds:.3f} |"
-        )
-    return "\n".join(lines)
+def _read_ahead(readers: Executor, samples: Samples, todo: Sequence[int]) -> Iterator[tuple[int, Future[Sample]]]:
+    ahead: deque[tuple[int, Future[Sample]]] = deque()
+    for index in todo:
+        ahead.append((index, readers.submit(samples.__getitem__, index)))
+        if len(ahead) > NUM_AHEAD:
+            yield ahead.popleft()
+    yield from ahead
 
 
-def write_results(path: Path, results: Sequence[Result], *, context: dict[str, Any]) -> None:
-    """Write `path`.csv, one row a picture and kernel, and `path`.json with the means and what was measured how."""
-    with replacing(path.with_name(path.name + ".csv")) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(Result.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in results)
-    content = {**context, "summary": asdict(summarize(results)), "rows": [asdict(row) for row in results]}
-    write_json(path.with_name(path.name + ".json"), content)
+def _upscale(
+    clock: Stopwatch, key: tuple[str, str], read: Callable[[], Sample]
+) -> Result | tuple[Sample, np.ndarray, float]:
+    """A sample with its SR picture and the seconds it took; or the failed row."""
+    try:
+        sample = read()
+        return (sample, *clock(sample.lr))
+    except ValueError as error:
+        return Result(*key, error=str(error))
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+            raise
+        return Result(*key, error=f"{key[0]} {key[1]}: {OUT_OF_MEMORY}")

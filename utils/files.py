@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically."""
+    """Write `content` as indented JSON, atomically. NaN and infinities become null, which JSON has."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+        text = json.dumps(finite_or_null(content), indent=2, default=str, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def finite_or_null(content: Any) -> Any:
+    """Copy `content`, a nest of mappings and sequences, with None in the place of numbers that are not finite."""
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if isinstance(content, Mapping):
+        return {key: finite_or_null(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite_or_null(value) for value in content]
+    return content

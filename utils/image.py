@@ -23,14 +23,14 @@ from utils.files import replacing
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 500_000_000  # a larger picture is taken for a decompression bomb
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF")
 _WRITE_OPTIONS: dict[str, dict[str, object]] = {
     "PNG": {"compress_level": 4},
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
     "AVIF": {"quality": 95},
 }
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation; 1 is upright
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation; 1 is upright
     2: lambda picture: picture[:, ::-1],
     3: lambda picture: picture[::-1, ::-1],
     4: lambda picture: picture[::-1],
@@ -86,7 +86,7 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 def read_size(path: Path | str) -> tuple[int, int]:
     """(height, width) of the upright picture from its header alone, not decoded. ImageError as in `read_rgb`."""
     try:
-        with _existing(path).open("rb") as file, _open(file) as image:
+        with existing_file(path).open("rb") as file, open_image(file) as image:
             _warn_of_conversions(path, image)
             width, height = image.size
             if image.format == "TIFF":  # Pillow has turned its size already
@@ -95,7 +95,7 @@ def read_size(path: Path | str) -> tuple[int, int]:
             turned = Image.Image.getexif(image).get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
             return (width, height) if turned else (height, width)
     except Exception as error:
-        raise _image_error(path, error) from error
+        raise image_error(path, error) from error
 
 
 def read_rgb(path: Path | str) -> np.ndarray:
@@ -105,23 +105,23 @@ def read_rgb(path: Path | str) -> np.ndarray:
     ImageError, naming file and cause, for anything that is not a whole picture of at most MAX_PIXELS pixels.
     """
     try:
-        content = _existing(path).read_bytes()
-        with _open(io.BytesIO(content)) as image:
+        content = existing_file(path).read_bytes()
+        with open_image(io.BytesIO(content)) as image:
             _warn_of_conversions(path, image)
-            deep = _is_16_bit(image)
+            deep = is_16_bit(image)
             image.load()
             if not deep or image.mode in ("P", "CMYK"):
                 picture = np.asarray(image.convert("RGB"))
             elif image.mode.startswith("I;16"):
-                picture = _to_8_bit(np.asarray(image))[:, :, None].repeat(3, axis=2)
+                picture = to_8_bit(np.asarray(image))[:, :, None].repeat(3, axis=2)
             else:
-                picture = _to_8_bit(_read_16_bit_colour(content))
+                picture = to_8_bit(read_16_bit_colour(content)[:, :, :3])
                 if image.format == "TIFF":  # turned by OpenCV already
                     return np.ascontiguousarray(picture)
-            turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+            turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
             return np.ascontiguousarray(turn(picture) if turn else picture)
     except Exception as error:  # the decoders raise a dozen types on broken files; the cause is kept
-        raise _image_error(path, error) from error
+        raise image_error(path, error) from error
 
 
 def write_image(path: Path | str, picture: np.ndarray) -> None:
@@ -149,37 +149,40 @@ def to_uint8(tensor: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(tensor.detach().float().round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
 
 
-def _existing(path: Path | str) -> Path:
+def existing_file(path: Path | str) -> Path:
+    """The path, of a file that is there and not empty."""
     path = Path(path)
     if path.stat().st_size == 0:
         raise ImageError("the file is empty")
     return path
 
 
-def _open(file: BinaryIO) -> Image.Image:
+def open_image(file: BinaryIO, *, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """Pillow's picture before decoding, its kind and size checked."""
     Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is a warning first; the one below is an error at once
-    image = Image.open(file, formats=_FORMATS)
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS} allowed")
-    if image.mode in ("I", "F") or "I;12" in _raw_modes(image):
+    image = Image.open(file, formats=formats)
+    if image.width * image.height > max_pixels:
+        raise ImageError(f"{image.width}x{image.height} pixels are more than the {max_pixels} allowed")
+    if image.mode in ("I", "F") or "I;12" in raw_modes(image):
         raise ImageError("its samples have neither 8 nor 16 bits; convert it first")
     return image
 
 
-def _raw_modes(image: Image.Image) -> str:
+def raw_modes(image: Image.Image) -> str:
+    """How the file stores its samples, in Pillow's words."""
     return " ".join(str(tile[3]) for tile in getattr(image, "tile", []))
 
 
-def _is_16_bit(image: Image.Image) -> bool:
-    return ";16" in _raw_modes(image) or image.mode.startswith("I;16")
+def is_16_bit(image: Image.Image) -> bool:
+    """Whether the file has 16 bits a sample, whatever Pillow makes of them."""
+    return ";16" in raw_modes(image) or image.mode.startswith("I;16")
 
 
 def _warn_of_conversions(path: Path | str, image: Image.Image) -> None:
     is_kind = {
         "grey": image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16"),
         "palette": image.mode in ("P", "PA"),
-        "16-bit": _is_16_bit(image),
+        "16-bit": is_16_bit(image),
         "alpha": image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info,
         "CMYK": image.mode == "CMYK",
     }
@@ -188,26 +191,27 @@ def _warn_of_conversions(path: Path | str, image: Image.Image) -> None:
         logger.warning("%s: %s picture, %s (said once, done for all)", path, kind, _CONVERSIONS[kind])
 
 
-def _read_16_bit_colour(content: bytes) -> np.ndarray:
-    """(H, W, 3) uint16 RGB; alpha dropped, grey with alpha repeated by OpenCV."""
+def read_16_bit_colour(content: bytes) -> np.ndarray:
+    """(H, W, 3) uint16 RGB, or (H, W, 4) with alpha; grey with alpha has its grey repeated by OpenCV."""
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None or picture.dtype != np.uint16 or picture.ndim != 3:
         raise ImageError("its 16-bit samples are stored in a way that is not supported")
-    return picture[:, :, 2::-1]
+    return picture[:, :, [2, 1, 0, 3][: picture.shape[2]]]
 
 
-def _to_8_bit(picture: np.ndarray) -> np.ndarray:
+def to_8_bit(picture: np.ndarray) -> np.ndarray:
     """Of [0, 65535] to [0, 255], rounded to nearest: 257 = 65535 / 255."""
     return ((picture.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _image_error(path: Path | str, error: Exception) -> ImageError:
+def image_error(path: Path | str, error: Exception) -> ImageError:
+    """An error of a decoder or of the system as one that names the file and the cause."""
     if isinstance(error, FileNotFoundError):
         cause = "no such file"
     elif isinstance(error, OSError) and error.strerror:
         cause = error.strerror
     elif isinstance(error, Image.UnidentifiedImageError):
-        cause = f"not a picture in one of the formats {', '.join(_FORMATS)}"
+        cause = f"not a picture in one of the formats {', '.join(FORMATS)}"
     else:
         cause = str(error) or type(error).__name__
     return ImageError(f"cannot read {path}: {cause}")

@@ -37,14 +37,13 @@ def psnr_y(sr: Picture, hr: Picture, border: int) -> float:
 
     sr, hr: (H, W, 3) uint8 RGB of equal size. border: pixels cut off each side first, by custom the scale.
     """
-    _check_pair(sr, hr, border)
-    return _psnr(rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border)))
+    return psnr_of_planes(*luma_planes(sr, hr, border))
 
 
 def psnr_rgb(sr: Picture, hr: Picture, border: int) -> float:
     """PSNR over the three channels together, in dB; otherwise as `psnr_y`."""
     _check_pair(sr, hr, border)
-    return _psnr(_shave(sr, border).astype(np.float64), _shave(hr, border).astype(np.float64))
+    return psnr_of_planes(_shave(sr, border).astype(np.float64), _shave(hr, border).astype(np.float64))
 
 
 def ssim_y(sr: Picture, hr: Picture, border: int) -> float:
@@ -52,25 +51,43 @@ def ssim_y(sr: Picture, hr: Picture, border: int) -> float:
 
     sr, hr: (H, W, 3) uint8 RGB of equal size, at least 11 pixels a side once `border` pixels are cut off each side.
     """
+    return ssim_of_planes(*luma_planes(sr, hr, border), border=border)
+
+
+def luma_planes(sr: Picture, hr: Picture, border: int) -> tuple[Plane, Plane]:
+    """Y of two pictures of one size without their borders, for several metrics to share."""
     _check_pair(sr, hr, border)
-    height, width = sr.shape[0] - 2 * border, sr.shape[1] - 2 * border
-    if min(height, width) < SSIM_WINDOW:
-        raise ValueError(
-            f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels and has {width}x{height} (width x height) after "
-            f"cutting a border of {border}: measure larger pictures, or cut less"
-        )
-    return _ssim(rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border)))
+    return rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border))
 
 
-def _psnr(first: Plane, second: Plane) -> float:
+def is_grey(picture: Picture) -> bool:
+    """Whether the three channels of (H, W, 3) are equal everywhere, as of a grey file read as RGB."""
+    return bool((picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all())
+
+
+def full_range(luma: Plane) -> Plane:
+    """Stretch Y from [16, 235] to [0, 255]: of a grey picture, the value of its file."""
+    return (luma - 16.0) * (255.0 / 219.0)
+
+
+def psnr_of_planes(first: Plane, second: Plane) -> float:
+    """PSNR of arrays of one shape on the scale of 255, in dB; `math.inf` where they are identical."""
     mean_squared_error = float(np.mean(np.square(first - second)))
     if mean_squared_error == 0.0:
         return math.inf
     return 10.0 * math.log10(PEAK**2 / mean_squared_error)
 
 
-def _ssim(first: Plane, second: Plane) -> float:
-    """SSIM of two (H, W) planes; the variances are the window's own (divided by its weight, not by n - 1)."""
+def ssim_of_planes(first: Plane, second: Plane, *, border: int = 0) -> float:
+    """SSIM of two (H, W) planes; the variances are the window's own (divided by its weight, not by n - 1).
+
+    border: what was cut off each side before, for the message where too little is left.
+    """
+    if min(first.shape) < SSIM_WINDOW:
+        raise ValueError(
+            f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels and has {first.shape[1]}x{first.shape[0]} "
+            f"(width x height) after cutting a border of {border}: measure larger pictures, or cut less"
+        )
     mean_1, mean_2 = _window_mean(first), _window_mean(second)
     means_product = mean_1 * mean_2
     means_square = np.square(mean_1) + np.square(mean_2)

@@ -1,0 +1,162 @@
+"""Export a model with its weights, for programs without this code: `python -m model.export --pre_train FILE --to onnx`.
+
+The exported network takes lr, (1, 3, H, W) float32 RGB in [0, 255] with sides of at least 12 pixels, encodes it and
+gives sr, (1, 3, scale*H, scale*W), clipped to [0, 255]. Height and width are free. The export is checked against
+PyTorch at three sizes before it is left in place.
+"""
+
+import argparse
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model import create_model, load_model
+from utils.files import replacing
+
+SIZES = ((32, 48), (67, 45), (128, 96))
+"""Heights and widths of the check; the first one is not the one that is traced."""
+
+TRACED = (40, 52)
+TOLERANCE = 0.05
+"""Grey levels of 255 by which export and PyTorch may differ."""
+
+SUFFIXES = {"onnx": ".onnx", "torchscript": ".ts"}
+
+
+class ExportError(ValueError):
+    """An export that could not be made or does not do what the model does."""
+
+
+class WholeNetwork(nn.Module):
+    """Encoder and SR network behind one call, clipped."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Map lr (1, 3, H, W) in [0, 255] to sr (1, 3, scale*H, scale*W) in [0, 255]."""
+        return self.model(lr).clamp(0, 255)
+
+
+def export(model: nn.Module, path: Path, *, to: str) -> float:
+    """Write a model as ONNX or TorchScript and check it.
+
+    Args:
+        model: a network in evaluation mode, on the CPU.
+        path: written only if the check passes.
+        to: "onnx" or "torchscript".
+
+    Returns:
+        the largest difference to PyTorch, in grey levels.
+
+    Raises:
+        ExportError: a library is missing, or the export differs by more than TOLERANCE.
+    """
+    network = WholeNetwork(model).eval()
+    write, open_runner = {"onnx": (_write_onnx, _run_onnx), "torchscript": (_write_torchscript, _run_torchscript)}[to]
+    with replacing(path) as temporary:
+        write(network, temporary)
+        difference = largest_difference(network, open_runner(temporary))
+        if not difference <= TOLERANCE:
+            raise ExportError(
+                f"the {to} export differs from PyTorch by {difference:.3g} grey levels; {path} is not written"
+            )
+    return difference
+
+
+def largest_difference(network: nn.Module, run: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Compare at SIZES; grey levels."""
+    generator = torch.Generator().manual_seed(0)
+    differences = []
+    for height, width in SIZES:
+        coarse = torch.rand(1, 3, height // 4, width // 4, generator=generator) * 255
+        lr = nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 255)
+        with torch.inference_mode():
+            expected = network(lr).numpy()
+        sr = run(lr.numpy())
+        if sr.shape != expected.shape:
+            raise ExportError(f"the export gives {sr.shape} for {height}x{width}, not {expected.shape}")
+        differences.append(float(np.abs(sr - expected).max()))
+    return max(differences)
+
+
+def _write_onnx(network: nn.Module, path: Path) -> None:
+    try:
+        import onnxscript  # noqa: F401 - what torch.onnx translates with
+    except ImportError as error:
+        raise ExportError(f"ONNX needs more ({error}): pip install -r requirements-export.txt") from error
+    dynamic = {
+        "lr": {2: torch.export.Dim("height", min=12, max=1 << 14), 3: torch.export.Dim("width", min=12, max=1 << 14)}
+    }
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it speaks of torchvision, which is not needed
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (torch.zeros(1, 3, *TRACED),),
+            path,
+            input_names=["lr"],
+            output_names=["sr"],
+            dynamic_shapes=dynamic,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _run_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ExportError(f"the check needs more ({error}): pip install -r requirements-export.txt") from error
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda lr: session.run(["sr"], {"lr": lr})[0]
+
+
+def _write_torchscript(network: nn.Module, path: Path) -> None:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(network, torch.zeros(1, 3, *TRACED), check_trace=False).save(str(path))
+
+
+def _run_torchscript(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    network = torch.jit.load(str(path))
+
+    def run(lr: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(lr)).numpy()
+
+    return run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, export, check."""
+    parser = argparse.ArgumentParser(prog="python -m model.export", description="Export a model with its weights.")
+    parser.add_argument("--pre_train", type=Path, required=True, help="weights (.pt, .safetensors)")
+    parser.add_argument("--model", default="CDSR", help="CDSR or CDSR_S")
+    parser.add_argument("--scale", type=int, default=2, choices=(1, 2, 3, 4))
+    parser.add_argument("--to", choices=sorted(SUFFIXES), required=True)
+    parser.add_argument("--out", type=Path, help="default: beside the weights, with the suffix .onnx or .ts")
+    args = parser.parse_args(argv)
+    path = args.out or args.pre_train.with_suffix(SUFFIXES[args.to])
+    try:
+        model = create_model(args.model, args.scale).eval()
+        load_model(model, args.pre_train)
+        difference = export(model, path, to=args.to)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    sizes = ", ".join(f"{height}x{width}" for height, width in SIZES)
+    print(f"{path}: differs from PyTorch by at most {difference:.2g} grey levels ({sizes})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,358 @@
+"""The evaluation: rows, means, both readings of a grey file, resuming, sharing, and what bad input costs."""
+
+import json
+import math
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import test as program
+from data.build_testset import main as build_testsets
+from model import create_model
+from utils import measures as measures_module
+from utils.evaluation import evaluate
+from utils.files import write_json
+from utils.image import write_image
+from utils.inference import Upscaler
+from utils.measures import Measures, load_lpips
+from utils.metrics import psnr_rgb, psnr_y, ssim_y
+from utils.profiling import PeakMemory, model_cost
+from utils.results import Result, summarize, table, write_results
+from utils.rowlog import RowLog, remove_parts
+from utils.shard import Shard
+
+ROOT = Path(__file__).parent.parent
+CPU = torch.device("cpu")
+
+
+def picture(seed: int, height: int = 48, width: int = 60) -> np.ndarray:
+    """Smooth noise, (height, width, 3) uint8."""
+    coarse = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed)) * 255
+    fine = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 255)
+    return fine[0].permute(1, 2, 0).round().byte().numpy()
+
+
+class Memory:
+    """Samples held in memory; a picture of None is corrupt."""
+
+    def __init__(self, pictures: dict[str, np.ndarray | None], cases: tuple[str, ...] = ("a", "b")) -> None:
+        self.pictures = pictures
+        self.keys = [(name, case) for name in pictures for case in cases]
+        self.num_read = 0
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> SimpleNamespace:
+        self.num_read += 1
+        name, case = self.keys[index]
+        hr = self.pictures[name]
+        if hr is None:
+            raise ValueError(f"{name}.png is truncated")
+        lr = hr[::2, ::2] if case == "a" else hr[1::2, 1::2]
+        return SimpleNamespace(picture=name, case=case, lr=lr, hr=hr)
+
+
+@pytest.fixture
+def samples() -> Memory:
+    return Memory({"one": picture(1), "broken": None, "two": picture(2, 64, 40)})
+
+
+def upscaler() -> Upscaler:
+    return Upscaler(create_model("bicubic", 2))
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_rows_are_those_of_the_metrics_in_order(samples: Memory, overlap: bool) -> None:
+    measures = Measures(["psnr", "ssim", "rgb"])
+    rows = evaluate(upscaler(), samples, device=CPU, name="x", measures=measures, overlap=overlap)
+    assert [(row.picture, row.case) for row in rows] == samples.keys
+    sample = samples[5]
+    lr = torch.from_numpy(sample.lr.copy()).permute(2, 0, 1)[None].float()
+    sr = upscaler()(lr)[0].permute(1, 2, 0).round().byte().numpy()
+    expected = {"psnr": psnr_y(sr, sample.hr, 2), "ssim": ssim_y(sr, sample.hr, 2), "rgb": psnr_rgb(sr, sample.hr, 2)}
+    assert rows[5].values == pytest.approx(expected, rel=1e-9)
+    assert rows[5].seconds > 0
+
+
+def test_a_corrupt_or_tiny_picture_fails_its_rows_alone(samples: Memory) -> None:
+    samples.pictures["two"] = picture(3, 12, 12)  # 8 pixels without its border: too few for SSIM
+    rows = evaluate(upscaler(), samples, device=CPU, name="x")
+    assert [bool(row.error) for row in rows] == [False, False, True, True, True, True]
+    assert "broken.png is truncated" in rows[2].error
+    assert "SSIM needs at least 11x11" in rows[4].error
+    summary = summarize(rows)
+    assert (summary.num_rows, summary.num_failed, summary.num_pictures) == (2, 4, 1)
+    assert summary.psnr == pytest.approx(np.mean([row.psnr for row in rows[:2]]))
+
+
+def test_a_picture_that_memory_cannot_hold_fails_alone(samples: Memory) -> None:
+    whole = upscaler()
+
+    class Small:
+        scale = 2
+
+        def __call__(self, lr: torch.Tensor) -> torch.Tensor:
+            if lr.shape[2] > 24:
+                raise torch.OutOfMemoryError("no more")
+            return whole(lr)
+
+    rows = evaluate(Small(), samples, device=CPU, name="x")
+    assert all("out of memory: try --chop" in row.error for row in rows if row.picture == "two")
+    assert not rows[0].error
+
+
+def test_writing_goes_on_beside_the_network_and_its_failure_stops_the_run(samples: Memory) -> None:
+    threads = set()
+
+    def write(sample: SimpleNamespace, sr: np.ndarray) -> None:
+        threads.add(threading.current_thread().name)
+        assert sr.shape == sample.hr.shape
+
+    evaluate(upscaler(), samples, device=CPU, name="x", on_result=write)
+    assert threading.main_thread().name not in threads
+
+    def fail(sample: SimpleNamespace, sr: np.ndarray) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        evaluate(upscaler(), samples, device=CPU, name="x", on_result=fail)
+
+
+def test_the_memory_layout_changes_rounding_alone() -> None:
+    model = create_model("CDSR_S", 2).eval()
+    lr = torch.rand(1, 3, 20, 26, generator=torch.Generator().manual_seed(0)) * 255
+    plain, other = (Upscaler(model, channels_last=channels_last)(lr) for channels_last in (False, True))
+    torch.testing.assert_close(other, plain, atol=1e-2, rtol=0)
+    assert torch.equal(Upscaler(model)(lr), other)  # on a CPU, the faster one
+    assert next(model.parameters()).is_contiguous()
+
+
+def test_pixels_stay_float32_in_low_precision() -> None:
+    model = create_model("CDSR_S", 2).eval()
+    seen: list[torch.dtype] = []
+    for layer in (model.sr_network.head, model.sr_network.tail, model.sr_network.trunk_conv):
+        layer.register_forward_hook(lambda layer, inputs, output: seen.extend((inputs[0].dtype, output.dtype)))
+    sr = Upscaler(model, precision="bf16")(torch.full((1, 3, 16, 16), 100.0))
+    assert seen == [torch.float32] * 2 + [torch.bfloat16] * 2 + [torch.float32] * 2
+    assert sr.dtype == torch.float32
+
+
+def test_a_grey_file_has_both_readings() -> None:
+    grey = np.repeat(picture(1)[:, :, :1], 3, axis=2)
+    rows = evaluate(upscaler(), Memory({"bridge": grey, "man": grey}, ("a",)), device=CPU, name="x")
+    bridge, man = rows
+    assert bridge.psnr == man.psnr
+    assert "psnr_grey" not in man.values  # a colour file of three equal channels
+    assert bridge.values["psnr_grey"] == pytest.approx(bridge.psnr - 20 * math.log10(255 / 219), abs=1e-9)
+    assert bridge.values["psnr_grey"] == pytest.approx(bridge_plane_psnr(grey), abs=1e-6)
+    summary = summarize(rows)
+    assert summary.psnr == pytest.approx(man.psnr)
+    assert summary.grey_values["psnr"] == pytest.approx((man.psnr + bridge.values["psnr_grey"]) / 2)
+    assert "1 is a grey file" in table({"Set14": summary})
+
+
+def bridge_plane_psnr(grey: np.ndarray) -> float:
+    lr = torch.from_numpy(grey[::2, ::2].copy()).permute(2, 0, 1)[None].float()
+    sr = upscaler()(lr)[0].permute(1, 2, 0).round().double().numpy()
+    error = (sr[2:-2, 2:-2, 0] - grey[2:-2, 2:-2, 0].astype(float)) ** 2
+    return 10 * math.log10(255**2 / error.mean())
+
+
+def test_result_files_are_valid_json_whatever_the_figures(tmp_path: Path) -> None:
+    rows = [Result("same", "a", {"psnr": math.inf, "ssim": 1.0}, 0.1), Result("bad", "a", error="truncated")]
+    write_results(tmp_path / "x", rows, context={"set": "Set5", "worst": math.nan})
+    text = (tmp_path / "x.json").read_text()
+    content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert content["rows"][0]["psnr"] is None
+    assert content["summary"]["psnr"] is None
+    assert content["worst"] is None
+    assert content["summary"]["num_failed"] == 1
+    assert (tmp_path / "x.csv").read_text().splitlines()[0] == "picture,case,psnr,ssim,seconds,error"
+    write_json(tmp_path / "y.json", {"a": (1.5, -math.inf)})
+    assert json.loads((tmp_path / "y.json").read_text()) == {"a": [1.5, None]}
+
+
+def test_an_interrupted_evaluation_goes_on_and_equals_an_uninterrupted_one(tmp_path: Path, samples: Memory) -> None:
+    whole = evaluate(upscaler(), samples, device=CPU, name="x")
+    settings = {"scale": 2, "noise": math.nan}
+
+    class Stop(Exception):
+        pass
+
+    class StoppingLog(RowLog):
+        count = 0
+
+        def append(self, row: Result) -> None:
+            self.count += 1
+            if self.count > 2:
+                raise Stop
+            super().append(row)
+
+    log = StoppingLog(tmp_path / "x", settings)
+    with pytest.raises(Stop):
+        evaluate(upscaler(), samples, device=CPU, name="x", row_log=log)
+    with log.path.open("a") as file:
+        file.write('{"picture": "tw')  # cut off in the middle
+    again = RowLog(tmp_path / "x", settings)
+    assert len(again.rows) == 2
+    samples.num_read = 0
+    rows = evaluate(upscaler(), samples, device=CPU, name="x", row_log=again)
+    assert samples.num_read == 4
+    assert [(row.picture, row.case, row.values) for row in rows] == [(r.picture, r.case, r.values) for r in whole]
+    assert len(RowLog(tmp_path / "x", settings, part=1).rows) == 4  # whoever did them; failed ones are tried again
+    assert not RowLog(tmp_path / "x", {"scale": 3}).rows
+    remove_parts(tmp_path / "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_shards_cover_every_sample_once_and_keep_pictures_together() -> None:
+    keys = [(f"p{number}", case) for number in range(7) for case in "abc"]
+    parts = [Shard(rank, 3).indices(keys) for rank in range(3)]
+    assert sorted(index for part in parts for index in part) == list(range(21))
+    assert not {keys[index][0] for index in parts[0]} & {keys[index][0] for index in parts[1]}
+    assert Shard().merge([2, 0], ["c", "a"]) == ["a", "c"]
+
+
+def test_costs_are_counted() -> None:
+    model = create_model("CDSR_S", 2)
+    cost = model_cost(model)
+    assert cost.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert cost.lr_size == (360, 640)
+    features = model.size.num_features
+    assert cost.multiply_adds > 360 * 640 * 9 * features * (3 + features + 12)  # head, trunk and tail alone
+    assert next(model.parameters()).device == CPU
+    memory = PeakMemory(CPU)
+    block = torch.ones(40 * 2**18)
+    assert memory.mebibytes() > 40
+    del block
+
+
+def test_lpips_that_is_not_at_hand_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    with pytest.raises(ValueError, match="pip install lpips torchvision, the latter from"):
+        load_lpips(CPU)
+
+    def offline(**options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=offline))
+    with pytest.raises(ValueError, match=r"no network.*alexnet-owt-7be5be79\.pth.*checkpoints"):
+        load_lpips(CPU)
+
+
+def test_lpips_gets_pictures_in_its_range(monkeypatch: pytest.MonkeyPatch, samples: Memory) -> None:
+    class Distance(torch.nn.Module):
+        def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+            assert first.min() >= -1
+            assert second.max() <= 1
+            return (first - second).abs().mean()
+
+    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=lambda **options: Distance()))
+    measures = Measures(["lpips"], lpips=load_lpips(CPU))
+    black, white = np.zeros((20, 20, 3), np.uint8), np.full((20, 20, 3), 255, np.uint8)
+    assert measures(black, white, border=2) == {"lpips": pytest.approx(2.0)}
+    assert "lpips" in measures.describe(2)
+
+
+def test_unknown_metrics_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown metric 'niqe'; known: psnr, ssim, rgb, lpips"):
+        Measures(["niqe"])
+    with pytest.raises(ValueError, match="load_lpips"):
+        Measures(["lpips"])
+    assert measures_module.METRICS == ("psnr", "ssim", "rgb", "lpips")
+
+
+# The command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> Path:
+    for number in range(3):
+        write_image(tmp_path / "sets" / "Tiny" / f"p{number}.png", picture(number, 50, 61))
+    return tmp_path / "sets"
+
+
+def run(*words: object) -> int:
+    return program.main([str(word) for word in ("--cpu", "--model", "bicubic", "--scale", 2, *words)])
+
+
+@pytest.mark.parametrize("protocol", ["cdsr", "cdsr-sv", "dasr-iso", "gaussian8"])
+def test_prepared_and_plain_sets_give_the_same_figures(sets: Path, tmp_path: Path, protocol: str) -> None:
+    noise = 10 if protocol in ("cdsr", "dasr-iso") else 0
+    build = ["--hr_dir", sets, "--out", tmp_path / "prepared", "--sets", "Tiny", "--scales", 2, "--noise", noise]
+    build_testsets([str(word) for word in (*build, "--protocol", protocol)])
+    rows = []
+    for root in (sets, tmp_path / "prepared"):
+        out = tmp_path / "out" / root.name
+        words = ("--test_path", root, "--test_sets", "Tiny", "--noise", noise, "--protocol", protocol, "--results", out)
+        assert run(*words) == 0
+        rows.append([line.split(",")[:4] for line in next(out.glob("*.csv")).read_text().splitlines()])
+    assert rows[0] == rows[1]
+    assert len(rows[0]) > 3 * 4
+
+
+def test_a_result_file_says_what_was_measured(sets: Path, tmp_path: Path) -> None:
+    assert run("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", "--noise", 15) == 0
+    content = json.loads((tmp_path / "out" / "Tiny_x2_cdsr_noise15_bicubic.json").read_text())
+    assert content["protocol"]["protocol"] == "cdsr"
+    assert content["protocol"]["noise_seed"] == 0
+    assert len(content["protocol"]["cases"]) == 9
+    assert content["metrics"]["border"] == 2
+    assert {"commit", "command", "torch", "date"} <= content["environment"].keys()
+    assert content["checkpoint"]["model"] == "bicubic"
+    assert set(content["by_case"]) == {case["label"] for case in content["protocol"]["cases"]}
+    assert not list((tmp_path / "out").glob("*.jsonl"))
+
+
+def test_missing_sets_and_corrupt_pictures_cost_themselves_alone(
+    sets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (sets / "Tiny" / "p1.png").write_bytes((sets / "Tiny" / "p1.png").read_bytes()[:300])
+    words = ("--test_path", sets, "--test_sets", "Nowhere", "Tiny", "--results", tmp_path / "out")
+    assert run(*words) == 1
+    assert "Nowhere/PICTURE.png" in caplog.text
+    content = json.loads(next((tmp_path / "out").glob("*.json")).read_text())
+    assert (content["summary"]["num_rows"], content["summary"]["num_failed"]) == (18, 9)
+    assert "p1.png" in next(row["error"] for row in content["rows"] if row["picture"] == "p1")
+
+
+def test_profile_and_metrics_reach_the_table(sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", "--sig", 1.2)
+    assert run(*words, "--metrics", "psnr", "rgb", "--profile") == 0
+    head = capsys.readouterr().out.splitlines()[0]
+    for column in (
+        "PSNR (dB)",
+        "PSNR RGB (dB)",
+        "s/picture",
+        "peak memory (MiB)",
+        "parameters (M)",
+        "multiply-adds (G)",
+    ):
+        assert column in head
+    assert "SSIM" not in head
+    profile = json.loads(next((tmp_path / "out").glob("*.json")).read_text())["profile"]
+    assert profile["seconds_a_picture"] > 0
+
+
+def test_bicubic_is_matlabs_under_the_protocols_of_dasr(sets: Path, tmp_path: Path) -> None:
+    words = ("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", "--protocol", "dasr-iso")
+    assert run(*words) == 0
+    content = json.loads((tmp_path / "out" / "Tiny_x2_dasr-iso_noise0_bicubic_matlab.json").read_text())
+    assert content["checkpoint"]["model"] == "bicubic_matlab"
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(sets: Path, tmp_path: Path) -> None:
+    words = ["test.py", "--cpu", "--model", "bicubic", "--scale", "2", "--test_path", str(sets), "--test_sets", "Tiny"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    for name, start in (("one", [sys.executable]), ("two", launch)):
+        subprocess.run([*start, *words, "--results", str(tmp_path / name)], cwd=ROOT, check=True, timeout=110)
+    one, two = (next((tmp_path / name).glob("*.csv")).read_text().splitlines() for name in ("one", "two"))
+    assert [line.split(",")[:4] for line in one] == [line.split(",")[:4] for line in two]

@@ -1,0 +1,101 @@
+"""Exports against PyTorch, at sizes that were not traced; and the examples that use them."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from examples import restore_one_image
+from model import create_model, export, save_model
+from model.export import ExportError, main
+from tests.test_image import save_pil
+from tests.test_picture import random_pixels
+from utils.image import to_tensor, to_uint8
+from utils.picture import read_picture
+
+ROOT = Path(__file__).parent.parent
+needs_onnx = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime"))), reason="onnx is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """Weights that let the pooled feature and the code work, so that an export that froze them would show."""
+    torch.manual_seed(0)
+    model = create_model("CDSR_S", 2)
+    for name, parameter in model.named_parameters():
+        if name.endswith("gamma"):
+            torch.nn.init.constant_(parameter, 0.5)
+        if name.endswith("tail.bias"):
+            torch.nn.init.constant_(parameter, 0.5)
+    path = tmp_path_factory.mktemp("weights") / "cdsr_s_x2.safetensors"
+    save_model(model, path, {})
+    return path
+
+
+@needs_onnx
+def test_onnx_runs_without_torch_and_gives_the_same(tmp_path, weights, capfd):
+    target = tmp_path / "cdsr.onnx"
+    assert main(["--pre_train", str(weights), "--model", "CDSR_S", "--to", "onnx", "--out", str(target)]) == 0
+    assert "differs from PyTorch by at most" in capfd.readouterr().out
+    assert [file.name for file in tmp_path.iterdir()] == ["cdsr.onnx"]  # one file, no data beside it
+    model = create_model("CDSR_S", 2).eval()
+    from model import load_model
+
+    load_model(model, weights)
+    picture = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 41, 30)))
+    script = ROOT / "examples/upscale_with_onnxruntime.py"
+    subprocess.run([sys.executable, script, target, picture, tmp_path / "b.png"], check=True, timeout=60, cwd=tmp_path)
+    with torch.inference_mode():
+        expected = to_uint8(model(to_tensor(random_pixels(3, 8, 41, 30))[None])[0])
+    assert np.abs(read_picture(tmp_path / "b.png").pixels.astype(int) - expected).max() <= 1
+    # A picture under 12 pixels is padded by the example.
+    tiny = save_pil(tmp_path / "tiny.png", Image.fromarray(random_pixels(3, 8, 5, 40)))
+    subprocess.run([sys.executable, script, target, tiny, tmp_path / "c.png"], check=True, timeout=60, cwd=tmp_path)
+    assert read_picture(tmp_path / "c.png").pixels.shape == (10, 80, 3)
+
+
+@pytest.mark.parametrize("name", ["CDSR_S", "CDSR"])
+def test_torchscript_gives_the_same_at_other_sizes(tmp_path, name):
+    torch.manual_seed(0)
+    assert export.export(create_model(name, 3).eval(), tmp_path / "a.ts", to="torchscript") <= 0.05
+    loaded = torch.jit.load(tmp_path / "a.ts")
+    assert loaded(torch.rand(1, 3, 12, 90) * 255).shape == (1, 3, 36, 270)
+
+
+def test_an_export_that_differs_is_not_written(tmp_path, monkeypatch):
+    target = tmp_path / "a.ts"
+    target.write_bytes(b"an earlier export")
+    model = create_model("CDSR_S", 2).eval()
+    torch.nn.init.constant_(model.sr_network.tail.bias, 0.5)
+    run = export._run_torchscript
+    monkeypatch.setattr(export, "_run_torchscript", lambda path: lambda lr: run(path)(lr) + 0.06)
+    with pytest.raises(ExportError, match=r"differs from PyTorch by 0\.06"):
+        export.export(model, target, to="torchscript")
+    monkeypatch.setattr(export, "_run_torchscript", lambda path: lambda lr: run(path)(lr) * float("nan"))
+    with pytest.raises(ExportError, match="nan"):
+        export.export(model, target, to="torchscript")
+    assert target.read_bytes() == b"an earlier export" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_missing_weights_and_libraries_are_one_line(tmp_path, weights, monkeypatch, capsys):
+    assert main(["--pre_train", str(tmp_path / "no.pt"), "--to", "onnx"]) == 1
+    assert "error: no checkpoint at" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert (
+        main(["--pre_train", str(weights), "--model", "CDSR_S", "--to", "onnx", "--out", str(tmp_path / "a.onnx")]) == 1
+    )
+    assert "pip install -r requirements-export.txt" in capsys.readouterr().err
+
+
+def test_the_example_in_python(tmp_path, weights, capsys):
+    source = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(4, 8, 20, 30)))
+    restore_one_image.restore(source, tmp_path / "b.png", weights=weights)
+    assert read_picture(tmp_path / "b.png").pixels.shape == (40, 60, 4)
+    assert "60x40, 8 bits" in capsys.readouterr().out

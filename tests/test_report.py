@@ -1,0 +1,172 @@
+"""The report: tables against the printed figures, and the page."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import test as program
+from utils.embeddings import Embeddings, write_embeddings
+from utils.image import write_image
+from utils.published_figures import BICUBIC_PRINTED, published
+from utils.report import main as report
+from utils.report import write_report
+from utils.report_data import read_groups
+from utils.results import Result, write_results
+from utils.showcase import NUM_SHOWN, choose, read_showcase
+
+LABELS = [f"k{number}" for number in range(9)]
+
+
+def write_result(folder: Path, test_set: str, psnr: float, *, labels: list[str] = LABELS, **more: object) -> None:
+    rows = [Result("p", label, {"psnr": psnr, "ssim": 0.95}, 0.1) for label in labels]
+    cases = [{"label": label, "sv_mode": 0} for label in labels]
+    context = {
+        "set": test_set,
+        "protocol": {"protocol": "cdsr", "scale": 2, "noise": 0.0, "cases": cases},
+        "checkpoint": {"model": "CDSR_S"},
+        **more,
+    }
+    write_results(folder / f"{test_set}_{len(labels)}", rows, context=context)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "my_run"
+    write_result(folder / "results", "Set5", 36.27, warnings=["trained for something else"])
+    write_result(folder / "results", "Set14", 32.04)
+    write_result(folder / "results", "Set5", 35.0, labels=["k0"])
+    (folder / "results" / "other.json").write_text('{"not": "a result"}')
+    return folder
+
+
+def test_printed_figures_are_those_of_the_paper() -> None:
+    rows = {row.method: row.values for row in published("cdsr", 2, 0.0)}
+    assert list(rows) == ["DASR", "IKC", "MANet", "CDSR"]
+    assert rows["CDSR"]["Set5"] == (36.17, 0.9428)
+    assert rows["MANet"]["Urban100"] == (29.61, 0.8880)
+    assert {row.method: row.values for row in published("cdsr", 4, 15.0)}["IKC"]["B100"] == (25.15, 0.6236)
+    assert not published("cdsr", 2, 15.0)
+    assert not published("dasr-iso", 2, 0.0)
+    assert BICUBIC_PRINTED[2]["Set5"] == 33.66
+
+
+def test_tables_have_our_row_below_the_printed_ones_with_differences(run: Path) -> None:
+    page = write_report([run], run / "results")
+    text = (run / "results" / "report.md").read_text()
+    assert "| CDSR | 36.17 / 0.9428 | 32.14 / 0.8841 |" in text
+    assert "| **CDSR_S** (my_run) | 36.27 / 0.9500 (+0.10 / +0.0072) | 32.04 / 0.9500 (-0.10 / +0.0659) |" in text
+    assert "- CDSR_S (my_run): trained for something else" in text
+    assert "| k3 | 36.27 / 0.9500 | 32.04 / 0.9500 |" in text
+    # One kernel of nine does not compare with print.
+    alone = text.split("(kernel k0)")[1].split("##")[0]
+    assert "35.00 / 0.9500" in alone
+    assert "DASR" not in alone
+    rows = list(csv.DictReader((run / "results" / "report.csv").open()))
+    ours = next(row for row in rows if row["source"] == "measured" and row["set"] == "Set14" and row["kernels"] == "9")
+    assert float(ours["psnr_difference"]) == pytest.approx(-0.10)
+    assert sum(row["source"] == "printed" for row in rows) == 8
+    latex = (run / "results" / "report.tex").read_text()
+    assert r"\textbf{CDSR\_S} & 36.27/0.9500 \textcolor{green!50!black}{\scriptsize $+0.10$}" in latex
+    assert latex.count("\\begin{tabular}") == latex.count("\\end{tabular}") == 2
+    html = page.read_text()
+    assert '<span class="up">+0.10</span>' in html
+    assert '<span class="down">−0.10</span>' in html
+
+
+def test_the_command_takes_runs_folders_and_files(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report([str(run), "--out", str(tmp_path / "out")]) == 0
+    assert "36.27 / 0.9500" in capsys.readouterr().out
+    assert len(read_groups([run])) == 2
+    assert len(read_groups([run, run / "results"])[0].evaluations) == len(read_groups([run])[0].evaluations)
+    assert len(read_groups([run / "results" / "Set14_9.json"])) == 1
+    with pytest.raises(SystemExit):
+        report([str(tmp_path / "nowhere")])
+    assert "no results in" in capsys.readouterr().err
+
+
+def test_the_showcase_holds_the_extremes_once() -> None:
+    rows = [
+        Result(f"p{n}", case, {"psnr": n + shift})
+        for n in range(30)
+        for case, shift in (("a", 0), ("b", 0.4), ("c", 2))
+    ]
+    chosen = choose({"Set": [*rows, Result("bad", "a", error="truncated")]})
+    best = [row.picture for group, _, row in chosen if group == "best"]
+    worst = [row.picture for group, _, row in chosen if group == "worst"]
+    assert best == [f"p{n}" for n in range(29, 29 - NUM_SHOWN, -1)]
+    assert worst == [f"p{n}" for n in range(NUM_SHOWN)]
+    assert {row.case for _, _, row in chosen} == {"b"}  # nearest to the picture's mean
+    few = choose({"Set": rows[:9]})
+    assert [row.picture for _, _, row in few] == ["p2", "p1", "p0"]
+
+
+class Page(HTMLParser):
+    """Collects ids, sources and links, and whether tags are closed."""
+
+    VOID = ("meta", "img", "input", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: set[str] = set()
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        values = dict(attrs)
+        self.links += [values[name] for name in ("src", "href") if name in values]
+        self.ids |= {values["id"]} if "id" in values else set()
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def make_report(tmp_path: Path) -> Path:
+    """A run of bicubic on two tiny pictures, with every part of a report; returns its page."""
+    for number in range(3):
+        coarse = np.random.default_rng(number).integers(0, 256, (10, 12, 3), np.uint8)
+        write_image(tmp_path / "sets" / "Tiny" / f"p{number}.png", np.kron(coarse, np.ones((6, 6, 1), np.uint8)))
+    results = tmp_path / "run" / "results"
+    results.mkdir(parents=True)
+    lines = [{"iteration": 100 * n, "phase": "joint", "l1": 9.0 / n} for n in range(1, 6)]
+    (tmp_path / "run" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    codes = np.random.default_rng(0).standard_normal((12, 4)).astype(np.float32)
+    write_embeddings(results / "embeddings_x2", Embeddings(codes, ("a", "b") * 6, tuple("uvwxyz" * 2)))
+    words = [
+        "--cpu",
+        "--model",
+        "bicubic",
+        "--scale",
+        "2",
+        "--test_path",
+        str(tmp_path / "sets"),
+        "--test_sets",
+        "Tiny",
+    ]
+    assert program.main([*words, "--results", str(results), "--report"]) == 0
+    return results / "report.html"
+
+
+def test_the_page_is_whole_and_needs_no_other_file(tmp_path: Path) -> None:
+    path = make_report(tmp_path)
+    text = path.read_text()
+    page = Page(text)
+    assert not page.open
+    assert all(link.startswith(("data:image/", "#")) for link in page.links)
+    assert not re.search(r"https?://|<link|@import|url\(", text)
+    assert page.ids >= {
+        "results", "by-kernel", "pictures", "training", "what-the-encoder-learnt", "what-was-measured",
+    }  # fmt: skip
+    assert {link[1:] for link in page.links if link.startswith("#")} <= page.ids
+    assert text.count('class="compare"') == 3
+    shown = read_showcase(path.parent / "showcase_x2_cdsr_noise0_bicubic")
+    assert {entry.group for entry in shown} == {"best", "worst"}

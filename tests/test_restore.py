@@ -1,0 +1,308 @@
+"""A person's pictures through the command line: kinds kept, bad ones named, results kept, and the seams of tiles."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+import test as command_line
+from model import create_model, save_model
+from option import parse_options
+from tests.test_image import save_pil
+from tests.test_picture import SRGB, exif_of, random_pixels
+from utils.inference import Upscaler
+from utils.picture import Picture, read_picture
+from utils.picture_file import write_picture
+from utils.restore import Outcome, OutputOptions, plan, restore_all, restore_picture, tell_time
+from utils.sources import Source, find_pictures
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def bicubic() -> Upscaler:
+    return Upscaler(create_model("bicubic", 2), tile="auto", centred=True)
+
+
+def demo(*words: str | Path, results: Path) -> int:
+    return command_line.main(["--model", "bicubic", "--cpu", "--dir_demo", *map(str, words), "--results", str(results)])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_every_kind_of_picture_stays_what_it_is(bicubic, channels, bits):
+    picture = Picture(random_pixels(channels, bits), icc_profile=SRGB, exif=exif_of())
+    result = restore_picture(picture, bicubic, CPU)
+    assert result.pixels.shape == (26, 44, channels) and result.pixels.dtype == picture.pixels.dtype
+    assert (result.icc_profile, result.exif) == (SRGB, picture.exif)
+    if channels in (1, 3):  # by value: the interpolation, to half a level of its depth
+        lr = torch.from_numpy(picture.pixels.astype(np.float32)).permute(2, 0, 1)[None]
+        top = 2**bits - 1
+        sr = F.interpolate(lr, scale_factor=2, mode="bicubic").clamp(0, top)[0].permute(1, 2, 0).numpy()
+        assert np.abs(result.pixels - sr).max() < 0.51 + top * 1e-6
+
+
+def test_depth_is_what_was_asked_for(bicubic):
+    shallow, deep = Picture(np.full((8, 8, 3), 100, np.uint8)), Picture(np.full((8, 8, 3), 25_700, np.uint16))
+    assert (restore_picture(shallow, bicubic, CPU, bits="16").pixels == 25_700).all()
+    assert (restore_picture(deep, bicubic, CPU, bits="8").pixels == 100).all()
+    fine = Picture(np.full((8, 8, 1), 25_701, np.uint16))
+    assert (restore_picture(fine, bicubic, CPU).pixels == 25_701).all()
+
+
+class Tinted(torch.nn.Module):
+    """Upscales and adds a colour cast, as any network does a little."""
+
+    scale = 2
+
+    def encode(self, lr, tile=None):
+        return lr.mean(dim=(2, 3))
+
+    def super_resolve(self, lr, code):
+        cast = torch.tensor([6.0, 0, -6]).view(1, 3, 1, 1)
+        return F.interpolate(lr, scale_factor=2, mode="bicubic") + cast
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_stays_grey(channels):
+    grey = random_pixels(1, 8).repeat(channels, axis=2)
+    result = restore_picture(Picture(grey), Upscaler(Tinted()), CPU).pixels
+    assert result.shape[2] == channels
+    assert (result == result[:, :, :1]).all()
+
+
+def test_edges_of_alpha_are_unharmed(bicubic):
+    """An orange disc on transparent black: no dark rim in the colour, and no ripple in the solid parts of the alpha."""
+    y, x = np.mgrid[:48, :48]
+    disc = ((y - 24) ** 2 + (x - 24) ** 2) < 15**2
+    pixels = np.zeros((48, 48, 4), np.uint8)
+    pixels[disc] = (240, 140, 20, 255)
+    result = restore_picture(Picture(pixels), bicubic, CPU).pixels
+    seen = result[..., 3] > 0
+    assert np.abs(result[seen][:, :3].astype(int) - (240, 140, 20)).max() <= 12
+    inner, outer = ((y - 24) ** 2 + (x - 24) ** 2) < 11**2, ((y - 24) ** 2 + (x - 24) ** 2) > 20**2
+    assert (result[..., 3][np.kron(inner, np.ones((2, 2), bool))] == 255).all()
+    assert (result[..., 3][np.kron(outer, np.ones((2, 2), bool))] == 0).all()
+
+
+def test_a_folder_keeps_its_tree_and_a_second_run_keeps_the_results(tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    for name in ("a.png", "b/写真.webp", "b/c/фото.jpg", "b/d.tif", "e.bmp", ".hidden.png"):
+        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
+        save_pil(pictures / name, Image.fromarray(random_pixels(3, 8)))
+    (pictures / "notes.txt").write_text("no picture")
+    assert demo(pictures, results=tmp_path / "out") == 0
+    expected = ["a_x2.png", "b/c/фото_x2.jpg", "b/d_x2.tif", "b/写真_x2.webp", "e_x2.bmp"]
+    assert names(tmp_path / "out") == expected
+    assert "5 upscaled, 0 kept, 0 failed" in capsys.readouterr().out
+    assert all(read_picture(tmp_path / "out" / name).pixels.shape == (26, 44, 3) for name in expected)
+    before = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in expected}
+    assert demo(pictures, results=tmp_path / "out") == 0
+    assert "0 upscaled, 5 kept, 0 failed" in capsys.readouterr().out
+    assert before == {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in expected}
+    words = ["--model", "bicubic", "--cpu", "--dir_demo", str(pictures), "--results", str(tmp_path / "out")]
+    assert command_line.main([*words, "--overwrite"]) == 0
+    assert "5 upscaled, 0 kept, 0 failed" in capsys.readouterr().out
+    assert command_line.main([*words, "--format", "png", "--suffix", ".big"]) == 0
+    assert {"b/d.big.png", "e.big.png"} <= set(names(tmp_path / "out"))
+
+
+def test_every_bad_file_is_named_and_the_others_done(tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    good = save_pil(folder / "good.png", Image.fromarray(random_pixels(3, 8, 64, 64)))
+    (folder / "empty.png").touch()
+    (folder / "half.png").write_bytes(good.read_bytes()[:3000])
+    (folder / "words.png").write_text("these are words\n" * 9)
+    save_pil(folder / "bomb.png", Image.new("L", (300, 400)))
+    save_pil(folder / "dot.png", Image.new("RGB", (1, 1), "red"))
+    save_pil(folder / "moving.gif", Image.new("L", (9, 9)), save_all=True, append_images=[Image.new("L", (9, 9), 9)])
+    save_pil(folder / "long.webp", Image.new("RGB", (9000, 3)))
+    words = ["--model", "bicubic", "--cpu", "--results", str(tmp_path / "out"), "--max_megapixels", "0.1"]
+    assert command_line.main([*words, "--dir_demo", str(folder), str(tmp_path / "nowhere.png")]) == 1
+    said = capsys.readouterr().out
+    assert "3 upscaled, 0 kept, 6 failed" in said
+    for name, cause in (
+        ("empty.png", "the file is empty"),
+        ("half.png", ""),
+        ("words.png", "not a picture"),
+        ("bomb.png", "0.12 megapixels are more than the 0.1 allowed; --max_megapixels"),
+        ("nowhere.png", "no such file or folder"),
+        ("", "WEBP holds at most 16383 pixels a side, not 18000x6"),
+    ):
+        assert any(name in line and cause in line for line in said.splitlines() if line.startswith("failed: ")), name
+    assert names(tmp_path / "out") == ["in/dot_x2.png", "in/good_x2.png", "in/moving_x2.png"]
+    assert read_picture(tmp_path / "out/in/dot_x2.png").pixels.tolist() == [[[255, 0, 0]] * 2] * 2
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    for folder in ("open", "closed"):
+        (tmp_path / folder).mkdir()
+        save_pil(tmp_path / folder / "a.png", Image.new("L", (4, 4)))
+    look = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    sources, problems = find_pictures([tmp_path])
+    assert [source.relative.as_posix() for source in sources] == ["open/a.png"]
+    assert problems == [f"cannot look into {tmp_path / 'closed'}: Permission denied"]
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 20_000), (2000, 1), (5, 7)])
+def test_odd_sizes(height, width):
+    torch.manual_seed(0)
+    upscaler = Upscaler(create_model("CDSR_S", 2).eval(), tile=64, centred=True)
+    if height * width > 10_000:
+        upscaler = Upscaler(create_model("bicubic", 2), tile=64)
+    result = restore_picture(Picture(random_pixels(3, 8, height, width)), upscaler, CPU)
+    assert result.pixels.shape == (2 * height, 2 * width, 3)
+
+
+def test_files_folders_and_patterns(tmp_path):
+    for name in ("a/1.png", "a/b/2.jpg", "a/b/10.jpg", "c/1.png", "c/d/e.JPEG", "c/f.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    tree = lambda *words, **more: [source.relative.as_posix() for source in find_pictures(words, **more)[0]]  # noqa: E731
+    assert tree(tmp_path / "a") == ["1.png", "b/2.jpg", "b/10.jpg"]
+    assert tree(tmp_path / "a", tmp_path / "c") == ["a/1.png", "a/b/2.jpg", "a/b/10.jpg", "c/1.png", "c/d/e.JPEG"]
+    assert tree(f"{tmp_path}/*/b/*.jpg") == ["a/b/2.jpg", "a/b/10.jpg"]
+    assert tree(f"{tmp_path}/**/*.*g") == ["a/1.png", "a/b/2.jpg", "a/b/10.jpg", "c/1.png", "c/d/e.JPEG"][:4]
+    assert tree(tmp_path / "a/1.png", tmp_path / "a/1.png", tmp_path / "c/f.txt") == ["1.png", "f.txt"]
+    assert tree(tmp_path, leave_out=tmp_path / "a") == ["c/1.png", "c/d/e.JPEG"]  # earlier results
+    assert tree(tmp_path / "a/b", leave_out=tmp_path / "a") == ["2.jpg", "10.jpg"]  # unless they are what is asked for
+    (tmp_path / "empty").mkdir()
+    problems = find_pictures([tmp_path / "nowhere", tmp_path / "empty", f"{tmp_path}/*.xyz"])[1]
+    assert len(problems) == 3 and all("no pictures in" in problem for problem in problems[1:])
+
+
+def test_names_of_results_never_collide(tmp_path):
+    sources = [Source(tmp_path / name, Path(name)) for name in ("a.png", "a.jpg", "a.jpg.webp", "sub/a.jpg")]
+    for file_format, expected in (
+        ("auto", ["a_x2.png", "a_x2.jpg", "a.jpg_x2.webp", "sub/a_x2.jpg"]),
+        ("png", ["a_x2.png", "a.jpg_x2.png", "a.jpg.webp_x2.png", "sub/a_x2.png"]),
+    ):
+        planned = plan(sources, tmp_path, OutputOptions(file_format=file_format))
+        assert [target.relative_to(tmp_path).as_posix() for _, target in planned] == expected
+    again = [*sources, Source(tmp_path / "a_x2.png", Path("a_x2.png"))]
+    assert [source for source, _ in plan(again, tmp_path, OutputOptions())] == sources
+
+
+def test_a_picture_is_never_written_over(tmp_path, bicubic):
+    path = save_pil(tmp_path / "a.png", Image.new("L", (4, 4)))
+    options = OutputOptions(suffix="", overwrite=True)
+    outcome = restore_all(plan([Source(path, Path("a.png"))], tmp_path, options), bicubic, CPU, options)
+    assert "over its own picture" in outcome.failed[0]
+    assert read_picture(path).pixels.shape == (4, 4, 1)
+
+
+def test_running_out_of_memory_or_disk_fails_one_picture_alone(tmp_path, bicubic, monkeypatch):
+    paths = [save_pil(tmp_path / f"{name}.png", Image.new("L", (40, 40))) for name in "ab"]
+    planned = plan([Source(path, Path(path.name)) for path in paths], tmp_path / "out", OutputOptions())
+    calls = iter([MemoryError(), OSError(28, "No space left on device")])
+    import utils.restore
+
+    def fails(*args, **options):
+        raise next(calls)
+
+    monkeypatch.setattr(utils.restore, "restore_picture", fails)
+    outcome = restore_all(planned, bicubic, CPU, OutputOptions())
+    assert len(outcome.failed) == 2 and not outcome.done
+    assert "not enough memory" in outcome.failed[0] and "No space left" in outcome.failed[1]
+
+
+def test_the_summary_counts():
+    outcome = Outcome(done=[Path("a")], kept=[Path("b")], failed=["cannot read c: the file is empty"], seconds=130)
+    lines = outcome.summary(Path("out")).splitlines()
+    assert lines[0] == "1 upscaled, 1 kept, 1 failed, in 2 min"
+    assert "--overwrite" in lines[1] and lines[2] == "failed: cannot read c: the file is empty"
+
+
+def test_the_time_is_told_before_starting_where_it_is_long(tmp_path, caplog, monkeypatch):
+    path = save_pil(tmp_path / "large.png", Image.new("L", (1000, 1000)))
+    small = save_pil(tmp_path / "small.png", Image.new("L", (50, 50)))
+    upscaler = Upscaler(create_model("CDSR_S", 2).eval())
+    monkeypatch.setattr("utils.restore.seconds_per_pixel", lambda upscaler, device: 2e-4)
+    with caplog.at_level("INFO", logger="cdsr"):
+        assert tell_time([small], upscaler, CPU) == 0
+        assert not caplog.records
+        assert tell_time([path, small, tmp_path / "missing.png"], upscaler, CPU) == pytest.approx(200.5)
+    assert "1.0 megapixels will take about 3 min" in caplog.text
+    assert tell_time([path], upscaler, torch.device("cuda")) == 0
+
+
+def test_options_of_tiles_and_results(capsys):
+    assert parse_options([]).tile == 0
+    assert parse_options(["--chop"]).tile == parse_options(["--dir_demo", "a", "b"]).tile == "auto"
+    assert parse_options(["--dir_demo", "a", "--tile", "0"]).tile == 0
+    assert parse_options(["--tile", "192"]).tile == 192
+    for line, message in (
+        ("--tile 8", "too small for a tile"),
+        ("--tile some", "'some' is no int"),
+        ("--chop --tile 64", "contradicts"),
+        ("--suffix a/b", "has a path in it"),
+        ("--dir_demo a --suffix=", "give --results"),
+        ("--quality 0", r"outside \[1, 100\]"),
+    ):
+        with pytest.raises(SystemExit):
+            parse_options(line.split())
+        assert message.replace("\\", "") in capsys.readouterr().err
+
+
+def test_shipped_weights_are_chosen_by_name(tmp_path, monkeypatch, capsys, caplog):
+    """Without --pre_train: those of the model and scale; and another model's where it has none, which is said."""
+    shipped = tmp_path / "cdsr_s_x2.safetensors"
+    save_model(create_model("CDSR_S", 2), shipped, {})
+    monkeypatch.setattr("model.pretrained_path", lambda name, scale: tmp_path / f"{name.lower()}_x{scale}.safetensors")
+    monkeypatch.setattr(
+        command_line, "pretrained_path", lambda name, scale: tmp_path / f"{name.lower()}_x{scale}.safetensors"
+    )
+    picture = save_pil(tmp_path / "a.png", Image.new("L", (20, 20), 90))
+    words = ["--cpu", "--dir_demo", str(picture), "--results", str(tmp_path / "out")]
+    assert command_line.main(words) == 0
+    assert "no weights are shipped for CDSR x2: taking CDSR_S" in caplog.text
+    assert str(shipped) in caplog.text
+    assert command_line.main([*words, "--scale", "4"]) == 1
+    assert "no weights are shipped for CDSR x4" in caplog.text
+
+
+def test_tiles_show_no_seams():
+    """The mean step across tile borders is at most 1.05 times that elsewhere, and tiled and whole agree to 45 dB.
+
+    With weights as drawn, but for the gammas, which let DQA see the pooled feature; `benchmarks/own_pictures.py` does
+    this with trained weights on a photograph.
+    """
+    torch.manual_seed(0)
+    model = create_model("CDSR_S", 2).eval()
+    for name, parameter in model.named_parameters():
+        if name.endswith("gamma"):
+            torch.nn.init.constant_(parameter, 0.3)
+    coarse = torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(1)) * 255
+    lr = F.interpolate(coarse, size=(160, 160), mode="bicubic").clamp(0, 255)
+    whole, tiled = Upscaler(model)(lr), Upscaler(model, tile=64)(lr)
+    assert 10 * torch.log10(255**2 / (whole - tiled).square().mean()) > 45
+    from benchmarks.own_pictures import seam_ratio
+
+    assert seam_ratio(tiled, whole, tile=64, scale=2) < 1.05
+
+
+def test_write_read_of_upscaled_metadata(tmp_path, bicubic):
+    path = tmp_path / "a.jpg"
+    write_picture(path, Picture(random_pixels(3, 8), icc_profile=SRGB, exif=exif_of()), file_format="JPEG")
+    assert demo(path, results=tmp_path / "out") == 0
+    result = read_picture(tmp_path / "out/a_x2.jpg")
+    exif = Image.Exif()
+    exif.load(result.exif)
+    assert result.icc_profile == SRGB
+    assert exif.get_ifd(0x8769)[0xA002] == 44  # the new width

@@ -1,0 +1,198 @@
+"""Tiles, memory and views of the inference: by identity with the whole, and by faults put in on purpose."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model import create_model
+from model.bicubic import Bicubic
+from utils import memory
+from utils.inference import VIEWS, Upscaler, _turned, _turned_back
+from utils.tiling import overlap_of, super_resolve_bands, tile_starts
+
+
+def random_picture(height: int, width: int, seed: int = 0) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 255
+
+
+@pytest.fixture(scope="module")
+def small_model():
+    torch.manual_seed(0)
+    model = create_model("CDSR_S", 2).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # statistics as after some training
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return model
+
+
+@pytest.mark.parametrize(("height", "width"), [(100, 133), (61, 200), (5, 90), (12, 12), (1, 1), (3, 500), (97, 49)])
+def test_the_code_in_tiles_is_the_code_of_the_whole(small_model, height, width):
+    lr = random_picture(height, width)
+    with torch.inference_mode():
+        features = [small_model.encoder.lpe(lr / 255, tile) for tile in (None, 16, 40, 64)]
+    for feature in features[1:]:
+        torch.testing.assert_close(feature, features[0], atol=2e-6, rtol=1e-4)
+
+
+class Blur(torch.nn.Module):
+    """A local model: what a pixel becomes depends on 7x7 around it."""
+
+    scale = 2
+
+    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
+        return lr.mean(dim=(2, 3))
+
+    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
+        blurred = F.avg_pool2d(lr, 7, stride=1, padding=3)
+        return F.interpolate(blurred + code[:, :, None, None], scale_factor=2, mode="nearest")
+
+
+@pytest.mark.parametrize("tile", [32, 40, 64, 100])
+@pytest.mark.parametrize(("height", "width"), [(100, 133), (33, 200), (65, 64), (20, 300), (1, 90)])
+def test_tiles_of_a_local_model_give_the_whole_exactly(tile, height, width):
+    lr = random_picture(height, width)
+    model = Blur()
+    whole = model.super_resolve(lr, model.encode(lr)).clamp(0, 255)
+    torch.testing.assert_close(Upscaler(model, tile=tile)(lr), whole)
+
+
+def test_bands_come_once_in_order_and_cover_everything():
+    lr = random_picture(150, 90)
+    bands = list(super_resolve_bands(lambda piece: F.interpolate(piece, scale_factor=3), lr, scale=3, tile=48))
+    assert [rows.start for rows, _ in bands[1:]] == [rows.stop for rows, _ in bands[:-1]]
+    assert (bands[0][0].start, bands[-1][0].stop) == (0, 450)
+    torch.testing.assert_close(torch.cat([band for _, band in bands], dim=2), F.interpolate(lr, scale_factor=3))
+
+
+def test_a_step_between_tiles_is_blended_away():
+    """Tiles that disagree by 10 levels: no step of more than their share of the ramp."""
+    lr = torch.zeros(1, 3, 64, 300)
+    levels = iter(range(0, 1000, 10))
+    bands = super_resolve_bands(lambda piece: piece + next(levels), lr, scale=1, tile=64)
+    row = next(bands)[1][0, 0, 0]
+    assert row[0] == 0 and row[-1] == 10 * (len(tile_starts(300, 64, overlap_of(64))) - 1)
+    assert 0 < (row[1:] - row[:-1]).max() <= 10 / (overlap_of(64) // 2) + 1e-4
+    assert (row[1:] - row[:-1]).min() >= 0
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_views_are_undone(view):
+    lr = random_picture(5, 8)
+    assert torch.equal(_turned_back(_turned(lr, view), view), lr)
+    assert len({tuple(_turned(random_picture(4, 4), other).flatten().tolist()) for other in VIEWS}) == 8
+
+
+class SFold(Bicubic):
+    """Bicubic on the grid of s-fold sampling: moved up and left by scale - 1 pixels."""
+
+    def forward(self, lr: Tensor) -> Tensor:
+        framed = F.pad(lr, (0, 2, 0, 2), mode="replicate")
+        move = self.scale - 1
+        sr = super().forward(framed)[:, :, move:, move:]
+        return sr[:, :, : lr.shape[2] * self.scale, : lr.shape[3] * self.scale]
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_the_grid_of_s_fold_training_is_found_and_centred(scale):
+    lr = F.interpolate(random_picture(8, 9), size=(40, 52), mode="bicubic").clamp(5, 250)
+    plain = Bicubic(scale=scale)
+    assert Upscaler(plain, centred=True).shift == 0
+    upscaler = Upscaler(SFold(scale=scale), centred=True)
+    assert upscaler.shift == (1 - scale)
+    torch.testing.assert_close(upscaler(lr), plain(lr).clamp(0, 255), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_self_ensemble_brings_all_views_to_one_grid(scale):
+    lr = F.interpolate(random_picture(8, 9), size=(40, 52), mode="bicubic").clamp(5, 250)
+    model = SFold(scale=scale)
+    inside = (..., slice(16, -16), slice(16, -16))
+    for centred in (False, True):
+        alone = Upscaler(model, centred=centred)(lr)
+        together = Upscaler(model, centred=centred, self_ensemble=True)(lr)
+        torch.testing.assert_close(together[inside], alone[inside], atol=1e-3, rtol=0)
+    assert torch.equal(Upscaler(model)(lr), model(lr).clamp(0, 255))  # a test set's grid is left alone
+
+
+class Hungry(Blur):
+    """Runs out of memory on anything larger than a limit."""
+
+    def __init__(self, limit: int, error: Exception) -> None:
+        super().__init__()
+        self.limit, self.error = limit, error
+
+    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
+        if max(lr.shape[2:]) > self.limit:
+            raise self.error
+        return super().super_resolve(lr, code)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    ],
+)
+def test_tiles_are_halved_when_memory_runs_out(error, caplog):
+    lr = random_picture(100, 130)
+    upscaler = Upscaler(Hungry(40, error))
+    torch.testing.assert_close(upscaler(lr), Upscaler(Blur())(lr))
+    assert upscaler.tile == 32  # 130 -> 65 -> 32
+    assert "trying again in tiles of 32" in caplog.text
+    with pytest.raises(type(error)):
+        Upscaler(Hungry(4, error))(lr)
+    with pytest.raises(RuntimeError, match="shape"):
+        Upscaler(Hungry(4, RuntimeError("shape mismatch")))(lr)
+
+
+class Overflows(Blur):
+    """Not finite in low precision, as float16 features that overflow."""
+
+    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
+        code = super().encode(lr)
+        return code * float("inf") if torch.is_autocast_enabled("cpu") else code
+
+    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
+        sr = super().super_resolve(lr, code)
+        return sr * float("nan") if torch.is_autocast_enabled("cpu") else sr
+
+
+@pytest.mark.parametrize("tile", [None, 32])
+def test_what_is_not_finite_in_low_precision_is_computed_in_float32(tile):
+    lr = random_picture(40, 50)
+    expected = Upscaler(Blur(), tile=tile)(lr)
+    torch.testing.assert_close(Upscaler(Overflows(), precision="bf16", tile=tile)(lr), expected)
+
+
+def test_progress_counts_tiles():
+    seen: list[tuple[int, int]] = []
+    upscaler = Upscaler(Blur(), tile=48)
+    for _ in upscaler.bands(random_picture(100, 70), on_tile=lambda done, total: seen.append((done, total))):
+        pass
+    assert seen == [(done, 6) for done in range(7)]
+
+
+def test_tiles_follow_the_free_memory(small_model, monkeypatch, tmp_path: Path):
+    cpu = torch.device("cpu")
+    sides = [memory.choose_tile(small_model, cpu, free=free << 20) for free in (1, 40, 100, 4096, 1 << 20)]
+    assert sides == sorted(sides)
+    assert sides[0] < 64 and sides[-1] == memory.CPU_TILE and all(side % 16 == 0 and side >= 16 for side in sides)
+    larger = create_model("CDSR", 2)
+    assert memory.choose_tile(larger, cpu, free=40 << 20) < memory.choose_tile(small_model, cpu, free=40 << 20)
+    assert 0 < memory.free_bytes(cpu) < 1 << 45
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert memory._cgroup("memory.max", "memory.current", tmp_path) is None
+    (tmp_path / "memory.max").write_text("5000\n")
+    assert memory._cgroup("memory.max", "memory.current", tmp_path) == 4000
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:      7 kB\n")
+    assert memory._meminfo(tmp_path / "meminfo") == 7168
+    monkeypatch.setattr(memory, "_meminfo", lambda: None)
+    monkeypatch.setattr(memory, "_cgroup", lambda limit, used: None)
+    assert memory.free_bytes(cpu) == memory.FALLBACK_BYTES

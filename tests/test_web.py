@@ -1,0 +1,287 @@
+"""The web page: its service alone; and in a real browser (slow: chromium, chromedriver, selenium and gradio)."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import test as command_line
+from model import create_model, save_model
+from tests.test_image import save_pil
+from tests.test_picture import random_pixels
+from utils.picture import read_picture
+from web.__main__ import main, parse_options
+from web.service import Service, draw_code
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    save_model(create_model("CDSR_S", 2), tmp_path / "weights.safetensors", {})
+    return tmp_path / "weights.safetensors"
+
+
+@pytest.fixture
+def service(tmp_path: Path, weights: Path) -> Service:
+    folder = tmp_path / "visitors"
+    folder.mkdir()
+    return Service(torch.device("cpu"), folder, max_pixels=5000, weights={("CDSR_S", 2): weights})
+
+
+def test_the_service_gives_what_the_command_line_gives(tmp_path, service, weights):
+    picture = save_pil(tmp_path / "été.png", Image.fromarray(random_pixels(4, 8, 30, 41)))
+    tiles = []
+    result = service.upscale(picture, "CDSR_S", 2, lambda done, total: tiles.append((done, total)))
+    words = ["--cpu", "--model", "CDSR_S", "--pre_train", str(weights), "--dir_demo", str(picture)]
+    assert command_line.main([*words, "--results", str(tmp_path / "out")]) == 0
+    assert result.path.read_bytes() == (tmp_path / "out/été_x2.png").read_bytes()
+    assert result.path.name == "été_x2.png"
+    assert result.plain.shape == result.restored.shape == (60, 82, 3)
+    assert result.code.shape == (128,) and tiles[-1] == (1, 1)
+    assert "41 × 30 → 82 × 60 pixels" in result.description
+    figure = draw_code(result.code)
+    assert figure.dtype == np.uint8 and figure.shape[2] == 3 and figure.std() > 10
+
+
+def test_several_visitors_get_their_own_results(tmp_path, service):
+    """Four at once, of two pictures of the same name."""
+    paths = []
+    for index, folder in enumerate("ab"):
+        (tmp_path / folder).mkdir()
+        paths.append(save_pil(tmp_path / folder / "same.png", Image.fromarray(random_pixels(3, 8, 20, 21 + index))))
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda path: service.upscale(path, "CDSR_S", 2), [*paths, *paths]))
+    assert len({result.path for result in results}) == 4
+    contents = [result.path.read_bytes() for result in results]
+    assert contents[:2] == contents[2:] and contents[0] != contents[1]
+
+
+def test_the_service_refuses_in_words_for_a_visitor(tmp_path, service):
+    words = tmp_path / "words.png"
+    words.write_text("these are words")
+    large = save_pil(tmp_path / "large.png", Image.new("L", (101, 50)))
+    good = save_pil(tmp_path / "good.png", Image.new("L", (10, 10)))
+    for path, message in ((words, "This is no picture we can read: not a picture"), (large, "0.0 megapixels are more")):
+        with pytest.raises(ValueError, match=message) as error:
+            service.upscale(path, "CDSR_S", 2)
+        assert str(tmp_path) not in str(error.value)
+    with pytest.raises(ValueError, match="no weights for CDSR x4 here; there are: .*CDSR_S x2"):
+        service.upscale(good, "CDSR", 4)
+    half = tmp_path / "half.png"
+    half.write_bytes(save_pil(tmp_path / "whole.png", Image.fromarray(random_pixels(3, 8, 60, 60))).read_bytes()[:4000])
+    with pytest.raises(ValueError, match="This picture is damaged"):
+        service.preview(half)
+    assert service.preview(good).shape == (10, 10, 3)
+    with pytest.raises(ValueError, match=r"cannot read half\.png") as error:
+        service.upscale(half, "CDSR_S", 2)
+    assert str(tmp_path) not in str(error.value)
+
+
+def test_old_files_are_swept_away(service):
+    for name in ("upload/a.png", "results/1/a_x2.png", "results/2/b_x2.png"):
+        (service.folder / name).parent.mkdir(parents=True)
+        (service.folder / name).write_bytes(b"x")
+    hour_ago = time.time() - 4000
+    for name in ("upload", "results/1"):
+        os.utime(service.folder / name, (hour_ago, hour_ago))
+    service.sweep()
+    assert sorted(path.relative_to(service.folder).as_posix() for path in service.folder.rglob("*")) == [
+        "results",
+        "results/2",
+        "results/2/b_x2.png",
+    ]
+
+
+def test_the_page_listens_on_loopback_unless_told_otherwise():
+    assert parse_options([]).host == "127.0.0.1"
+    assert parse_options(["--host", "0.0.0.0"]).host == "0.0.0.0"
+
+
+def test_without_gradio_the_page_says_what_to_install(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.delitem(sys.modules, "web.page", raising=False)
+    assert main([]) == 1
+    assert "pip install -r requirements-web.txt" in caplog.text
+
+
+@pytest.fixture
+def page(weights: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server of its own, and the folder in which it keeps visitors' files; after the test that folder is gone."""
+    if not importlib.util.find_spec("gradio"):
+        pytest.skip("gradio is not installed")
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    words = [
+        "--port",
+        "0",
+        "--device",
+        "cpu",
+        "--pre_train",
+        str(weights),
+        "--max_upload",
+        "1",
+        "--max_megapixels",
+        "1",
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-m", "web", *words], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        assert line.startswith("the page: http://127.0.0.1:"), line
+        folder = next(tmp_path.glob("cdsr-web-*"))
+        yield line.split()[-1], folder
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=30) == 0
+    assert not folder.exists()
+
+
+@pytest.fixture
+def browser(tmp_path: Path):
+    """Headless Chromium that downloads into a folder."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("chromium or chromedriver is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--disable-gpu",
+        "--window-size=1200,1500",
+    ):
+        options.add_argument(flag)
+    (tmp_path / "downloads").mkdir()
+    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened.set_page_load_timeout(60)
+    yield opened
+    opened.quit()
+
+
+def wait_for(condition, seconds: float = 60):
+    """The first true value of a condition."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.1)
+    raise AssertionError("waited in vain")
+
+
+def post(url: str, name: str, content: bytes) -> int:
+    """Status of an upload, as a browser sends it."""
+    body = b"--x\r\nContent-Disposition: form-data; name=files; filename=" + name.encode() + b"\r\n\r\n"
+    request = urllib.request.Request(
+        url + "gradio_api/upload",
+        data=body + content + b"\r\n--x--\r\n",
+        headers={"Content-Type": "multipart/form-data; boundary=x"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_uploads_are_limited_and_other_files_are_not_served(page):
+    url, folder = page
+    assert post(url, "small.png", bytes(1000)) == 200
+    assert post(url, "large.png", bytes(1_500_000)) == 413
+    assert not any(path.stat().st_size > 1_000_000 for path in folder.rglob("*"))
+    for secret in ("/etc/passwd", str(ROOT / "option.py"), f"{folder}/../weights.safetensors"):
+        with pytest.raises(urllib.error.HTTPError, match=r"40[034]"):
+            urllib.request.urlopen(f"{url}gradio_api/file={secret}", timeout=30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_page_in_a_browser(page, browser, tmp_path, weights):
+    from selenium.webdriver import ActionChains
+
+    url, folder = page
+    skimage = pytest.importorskip("skimage")
+    screens = Path(os.environ.get("CDSR_SCREENSHOTS", tmp_path))
+    with Image.open(Path(skimage.__file__).parent / "data/astronaut.png") as astronaut:
+        picture = save_pil(tmp_path / "astronaut.png", astronaut.crop((96, 0, 352, 230)))
+
+    def find(selector: str):
+        return next(
+            (element for element in browser.find_elements("css selector", selector) if element.is_displayed()), None
+        )
+
+    def text(selector: str) -> str:
+        element = find(selector)
+        return element.text if element else ""
+
+    browser.get(url)
+    chooser = wait_for(lambda: browser.find_elements("css selector", "#upload input[type=file]"))[0]
+
+    # What is no picture is refused, by name and by content, and said so.
+    fake = tmp_path / "fake.png"
+    fake.write_text("these are words")
+    chooser.send_keys(str(fake))
+    wait_for(lambda: "Not taken" in text("#status"))
+    browser.save_screenshot(str(screens / "page-refused.png"))
+
+    chooser = wait_for(lambda: browser.find_elements("css selector", "#upload input[type=file]"))[0]
+    chooser.send_keys(str(picture))
+    wait_for(lambda: "Ready" in text("#status"))
+    find("#go").click()
+    link = wait_for(lambda: find("#download a[href]"), 120)
+    wait_for(lambda: "512 × 460 pixels" in text("#status"))
+    wait_for(lambda: find("#slider img") and find("#code img"))
+    time.sleep(1)
+    browser.save_screenshot(str(screens / "page-done.png"))
+
+    # The slider follows the mouse.
+    handle = wait_for(lambda: find("#slider .inner") or find("#slider .icon"))
+    before = handle.rect["x"]
+    ActionChains(browser).click_and_hold(handle).move_by_offset(-120, 0).release().perform()
+    wait_for(lambda: find("#slider .inner").rect["x"] < before - 60 if find("#slider .inner") else True)
+    browser.save_screenshot(str(screens / "page-slid.png"))
+
+    # The download is what the command line gives, byte for byte.
+    link.click()
+    downloaded = wait_for(lambda: [path for path in (tmp_path / "downloads").glob("*.png") if path.stat().st_size])[0]
+    words = ["--cpu", "--model", "CDSR_S", "--pre_train", str(weights), "--dir_demo", str(picture)]
+    assert command_line.main([*words, "--results", str(tmp_path / "out")]) == 0
+    assert downloaded.read_bytes() == (tmp_path / "out/astronaut_x2.png").read_bytes()
+    assert read_picture(downloaded).pixels.shape == (460, 512, 3)
+
+    # At the width of a phone nothing has to be scrolled sideways.
+    browser.set_window_size(500, 900)  # headless Chromium's narrowest; the emulation below goes to 390
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    )
+    time.sleep(1)
+    browser.save_screenshot(str(screens / "page-phone.png"))
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    browser.execute_script("document.querySelector('#slider').scrollIntoView()")
+    time.sleep(0.5)
+    browser.save_screenshot(str(screens / "page-phone-slider.png"))
+
+    # Nothing was asked for outside, and the visitor's files lie where they are swept.
+    addresses = browser.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)")
+    outside = {address for address in addresses if not address.startswith((url, "data:", "blob:"))}
+    assert not outside
+    assert any(folder.rglob("astronaut_x2.png"))

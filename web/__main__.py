@@ -1,0 +1,87 @@
+"""Serve the page: `python -m web` (loopback unless told otherwise), until interrupted; then every file is removed."""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils.device import select_device
+from utils.run import log_to_console, logger
+from web.service import Service
+
+
+def parse_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line of the page."""
+    parser = argparse.ArgumentParser(prog="python -m web", description="Serve a web page that upscales pictures.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: let other machines in")
+    parser.add_argument("--port", type=int, default=7860, help="0: any that is free")
+    parser.add_argument("--max_upload", type=float, default=20.0, help="largest file taken, megabytes")
+    parser.add_argument("--max_megapixels", type=float, default=16.0, help="largest picture taken")
+    parser.add_argument("--queue", type=int, default=20, help="visitors who may wait")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--precision", choices=("single", "half", "bf16"), default="single")
+    parser.add_argument("--pre_train", type=Path, help="weights of your own, beside the shipped ones")
+    parser.add_argument("--model", default="CDSR_S", help="model of --pre_train")
+    parser.add_argument("--scale", type=int, default=2, choices=(1, 2, 3, 4), help="scale of --pre_train")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    args = parse_options(argv)
+    log_to_console()
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        from web.page import CSS, THEME, build_page
+    except ImportError as error:
+        logger.error("error: the page needs Gradio (%s): make web, or pip install -r requirements-web.txt", error)
+        return 1
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with tempfile.TemporaryDirectory(prefix="cdsr-web-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        try:
+            service = Service(
+                select_device(args.device),
+                Path(folder),
+                precision=args.precision,
+                max_pixels=round(args.max_megapixels * 1e6),
+                weights={(args.model, args.scale): args.pre_train} if args.pre_train else None,
+            )
+            page = build_page(service, queue_size=args.queue)
+            _, url, _ = page.launch(
+                server_name=args.host,
+                server_port=args.port or _free_port(args.host),
+                max_file_size=round(args.max_upload * 1e6),
+                prevent_thread_lock=True,
+                quiet=True,
+                ssr_mode=False,
+                footer_links=[],
+                theme=THEME,
+                css=CSS,
+            )
+        except (ValueError, OSError) as error:
+            logger.error("error: %s", error)
+            return 1
+        print(f"the page: {url}", flush=True)
+        while not stop.wait(60):
+            service.sweep()
+        page.close(verbose=False)
+    return 0
+
+
+def _free_port(host: str) -> int:
+    import socket
+
+    with socket.socket() as server:
+        server.bind((host, 0))
+        return int(server.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The page itself, in Gradio: picture in; slider, code and file out. No font, script or counter from outside."""
+
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from utils.sources import SUFFIXES
+from web.service import Result, Service, draw_code
+
+TITLE = "CDSR: blind super-resolution"
+INTRODUCTION = """# Upscale a picture
+The network estimates how the picture was blurred, from the picture alone, and enlarges it accordingly.
+Photographs that are small, soft or scaled down gain most.
+
+PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF, up to {megapixels:g} megapixels. Depth, transparency, profile and metadata
+stay. Files are removed after an hour."""
+CODE_EXPLAINED = (
+    "What the encoder estimated from this picture, content and degradation in one: pictures that are blurred alike "
+    "have codes alike. It steers every block of the network."
+)
+THEME = gr.themes.Soft(
+    font=["system-ui", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"],
+    font_mono=["ui-monospace", "DejaVu Sans Mono", "monospace"],
+)
+CSS = """
+.gradio-container {max-width: 1100px !important; margin: 0 auto !important}
+#status {min-height: 4.5em}
+#status p, #caption p {margin: 0; opacity: .85}
+footer {display: none !important}
+"""
+
+
+def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
+    """Lay out the page; one picture is upscaled at a time, the others wait in a queue."""
+
+    def check(upload: str) -> tuple[str | None, gr.Image, str]:
+        try:
+            preview = service.preview(Path(upload))
+        except ValueError as error:
+            Path(upload).unlink(missing_ok=True)
+            gr.Warning(str(error), title="Not taken", duration=15)
+            return None, gr.Image(visible=False), f"**Not taken.** {error}"
+        return upload, gr.Image(preview, visible=True), "Ready: choose **Upscale**."
+
+    def offer_scales(model: str) -> gr.Radio:
+        scales = service.scales(model)
+        return gr.Radio(choices=[(f"×{scale}", scale) for scale in scales], value=scales[0])
+
+    def upscale(
+        upload: str | None,
+        model: str,
+        scale: int,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[tuple[np.ndarray, np.ndarray], str, np.ndarray, str, gr.Column]:
+        if upload is None:
+            raise gr.Error("Drop a picture first.", title="No picture", print_exception=False)
+        try:
+            result: Result = service.upscale(
+                Path(upload), model, scale, lambda done, total: progress((done, total), desc="upscaling", unit="tiles")
+            )
+        except (ValueError, OSError) as error:
+            raise gr.Error(str(error), title="Not upscaled", print_exception=False) from error
+        pictures = (result.plain, result.restored)
+        return pictures, str(result.path), draw_code(result.code), result.description, gr.Column(visible=True)
+
+    models = service.models()
+    scales = service.scales(models[0])
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        gr.Markdown(INTRODUCTION.format(megapixels=service.max_pixels / 1e6))
+        with gr.Row():
+            with gr.Column():
+                upload = gr.File(label="Picture", file_types=sorted(SUFFIXES), height=150, elem_id="upload")
+                preview = gr.Image(
+                    visible=False, interactive=False, show_label=False, buttons=[], height=180, elem_id="preview"
+                )
+            with gr.Column():
+                model = gr.Dropdown(models, value=models[0], label="Model", elem_id="model")
+                scale = gr.Radio(
+                    [(f"×{scale}", scale) for scale in scales], value=scales[0], label="Scale", elem_id="scale"
+                )
+                button = gr.Button("Upscale", variant="primary", elem_id="go")
+        status = gr.Markdown(elem_id="status")
+        with gr.Column(visible=False) as results:
+            gr.Markdown("Left: bicubic interpolation. Right: ours. Drag the handle.", elem_id="caption")
+            slider = gr.ImageSlider(
+                show_label=False,
+                interactive=False,
+                format="png",
+                elem_id="slider",
+                buttons=["fullscreen"],
+                max_height=700,
+            )
+            download = gr.File(label="Download", interactive=False, elem_id="download")
+            with gr.Accordion("The estimated code", open=True, elem_id="code"):
+                gr.Markdown(CODE_EXPLAINED)
+                code = gr.Image(show_label=False, interactive=False, buttons=[], container=False)
+        upload.upload(check, upload, [upload, preview, status], queue=False, show_progress="hidden")
+        upload.clear(lambda: (gr.Image(visible=False), ""), None, [preview, status], queue=False)
+        model.change(offer_scales, model, scale, queue=False)
+        button.click(
+            upscale,
+            [upload, model, scale],
+            [slider, download, code, status, results],
+            concurrency_limit=1,
+            show_progress_on=status,
+        )
+    page.queue(max_size=queue_size)
+    return page

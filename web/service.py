@@ -1,0 +1,204 @@
+"""What the page does, without the page: models at hand, a picture upscaled, views to compare, files swept away."""
+
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from model import MODELS, create_model, load_model, pretrained_path
+from utils.inference import Upscaler
+from utils.picture import Picture, count_pixels, read_picture
+from utils.restore import OutputOptions, plan, restore_file, restore_picture
+from utils.sources import Source
+
+SCALES = (1, 2, 3, 4)
+VIEW_SIDE = 2000
+"""Longest side of what the page shows, in pixels; downloads are whole."""
+
+KEEP_SECONDS = 3600
+"""How long files of a visitor stay."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the page shows for a picture.
+
+    Args:
+        path: the file to download.
+        plain, restored: bicubic and ours, (H, W, 3) uint8, shrunk alike to at most VIEW_SIDE.
+        code: of the encoder, (D,).
+        description: sizes and time, in a line.
+    """
+
+    path: Path
+    plain: np.ndarray
+    restored: np.ndarray
+    code: np.ndarray
+    description: str
+
+
+class Service:
+    """Upscales for the page, one picture at a time.
+
+    Args:
+        device: where the models are.
+        folder: below which visitors' files lie.
+        precision: of the networks.
+        max_pixels: largest picture taken.
+        weights: weights of one's own by model name and scale, beside the shipped ones.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        folder: Path,
+        *,
+        precision: str = "single",
+        max_pixels: int = 16_000_000,
+        weights: dict[tuple[str, int], Path] | None = None,
+    ) -> None:
+        self.device, self.folder = device, folder
+        self.precision, self.max_pixels = precision, max_pixels
+        shipped = {(name, scale): pretrained_path(name, scale) for name in MODELS for scale in SCALES}
+        self.weights = {key: path for key, path in shipped.items() if path.is_file()} | (weights or {})
+        if not self.weights:
+            raise ValueError("no weights are shipped in experiment/pretrained; name some by --pre_train")
+        self._upscalers: dict[tuple[str, int], Upscaler] = {}
+        self._busy = threading.Lock()
+
+    def models(self) -> list[str]:
+        """Names of the models with weights."""
+        return sorted({name for name, _ in self.weights})
+
+    def scales(self, model: str) -> list[int]:
+        """Scales that a model has weights for."""
+        return sorted(scale for name, scale in self.weights if name == model)
+
+    def check(self, path: Path) -> None:
+        """Look at a file's header.
+
+        Raises:
+            ValueError: it is no picture, or too large; in words for the visitor, who knows no paths.
+        """
+        try:
+            num_pixels = count_pixels(path, max_pixels=2**62)
+        except ValueError as error:
+            raise ValueError(
+                f"This is no picture we can read: {str(error).removeprefix(f'cannot read {path}: ')}"
+            ) from error
+        if num_pixels > self.max_pixels:
+            raise ValueError(
+                f"{num_pixels / 1e6:.1f} megapixels are more than the {self.max_pixels / 1e6:g} taken here; "
+                "shrink it first"
+            )
+
+    def preview(self, path: Path, side: int = 480) -> np.ndarray:
+        """A visitor's picture, (H, W, 3) uint8, shrunk to fit. ValueError as `check`, and where it is damaged."""
+        self.check(path)
+        try:
+            picture = read_picture(path, max_pixels=self.max_pixels)
+        except ValueError as error:
+            raise ValueError(f"This picture is damaged: {str(error).removeprefix(f'cannot read {path}: ')}") from error
+        height, width = picture.pixels.shape[:2]
+        shown = min(1.0, side / max(height, width))
+        return _view(picture, (max(round(width * shown), 1), max(round(height * shown), 1)))
+
+    def upscale(self, path: Path, model: str, scale: int, on_tile: Callable[[int, int], None] | None = None) -> Result:
+        """Upscale a visitor's picture as `test.py --dir_demo` does.
+
+        Raises:
+            ValueError: as `check`, or there are no weights for that model and scale.
+        """
+        self.check(path)
+        if (model, scale) not in self.weights:
+            known = ", ".join(f"{name} x{factor}" for name, factor in sorted(self.weights))
+            raise ValueError(f"There are no weights for {model} x{scale} here; there are: {known}")
+        self.sweep()
+        start = time.monotonic()
+        with self._busy:
+            upscaler = self._upscaler(model, scale)
+            options = OutputOptions(suffix=f"_x{scale}", max_pixels=self.max_pixels)
+            source = Source(path, Path(path.name))
+            _, target = plan([source], self.folder / "results" / uuid.uuid4().hex, options)[0]
+            try:
+                restore_file(path, target, upscaler, self.device, options, on_tile=on_tile)
+                return self._result(path, target, upscaler, time.monotonic() - start)
+            except ValueError as error:
+                raise ValueError(str(error).replace(str(path), path.name)) from error
+
+    def _upscaler(self, model: str, scale: int) -> Upscaler:
+        if (model, scale) not in self._upscalers:
+            network = create_model(model, scale).eval()
+            load_model(network, self.weights[model, scale])
+            self._upscalers[model, scale] = Upscaler(
+                network.to(self.device), precision=self.precision, tile="auto", centred=True
+            )
+        return self._upscalers[model, scale]
+
+    def _result(self, path: Path, target: Path, upscaler: Upscaler, seconds: float) -> Result:
+        picture, restored = read_picture(path, max_pixels=self.max_pixels), read_picture(target, max_pixels=2**62)
+        height, width = picture.pixels.shape[:2]
+        large_height, large_width = restored.pixels.shape[:2]
+        shown = min(1.0, VIEW_SIDE / max(large_height, large_width))
+        size = (max(round(large_width * shown), 1), max(round(large_height * shown), 1))
+        bicubic = Upscaler(create_model("bicubic", upscaler.scale), tile="auto")
+        plain = restore_picture(picture, bicubic, torch.device("cpu"), bits="8")
+        shrunk = "" if shown == 1 else ", shown smaller than it is"
+        return Result(
+            path=target,
+            plain=_view(plain, size),
+            restored=_view(restored, size),
+            code=upscaler.code(_seen(picture), self.device),
+            description=f"{width} × {height} → {large_width} × {large_height} pixels in {seconds:.1f} s{shrunk}",
+        )
+
+    def sweep(self, seconds: float = KEEP_SECONDS) -> None:
+        """Remove visitors' files, uploads and results, that are older than this."""
+        oldest = time.time() - seconds
+        for top in self.folder.iterdir() if self.folder.is_dir() else ():
+            for entry in [top, *top.iterdir()] if top.is_dir() and top.name == "results" else [top]:
+                if entry.name != "results" and entry.stat().st_mtime < oldest:
+                    shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+
+
+def _seen(picture: Picture) -> np.ndarray:
+    """(H, W, 3) float32 in [0, 255] of the colour."""
+    return picture.colour.repeat(3 // picture.colour.shape[2], axis=2).astype(np.float32) * (
+        255 / np.iinfo(picture.pixels.dtype).max
+    )
+
+
+def _view(picture: Picture, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 over a light grey where there is alpha, at the size (width, height) that the page shows."""
+    seen = _seen(picture)
+    if picture.alpha is not None:
+        share = picture.alpha[:, :, None].astype(np.float32) / np.iinfo(picture.pixels.dtype).max
+        seen = seen * share + 236 * (1 - share)
+    if size != seen.shape[1::-1]:
+        seen = cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
+    return seen.round().clip(0, 255).astype(np.uint8)
+
+
+def draw_code(code: np.ndarray) -> np.ndarray:
+    """Draw a code (D,) as bars; (H, W, 3) uint8."""
+    figure = Figure(figsize=(9, 2.1), dpi=110, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.bar(np.arange(len(code)), code, width=0.9, color=np.where(code >= 0, "#d9603b", "#3b78d9"))
+    axes.axhline(0, color="#888888", linewidth=0.6)
+    axes.set_xlim(-1, len(code))
+    axes.set_xlabel(f"the {len(code)} numbers of the code", fontsize=9)
+    axes.tick_params(labelsize=8)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
