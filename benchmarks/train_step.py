@@ -10,8 +10,9 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,7 +96,7 @@ def time_calls(call: Callable[[int], object], num_calls: int, device: torch.devi
     return (time.perf_counter() - start) / num_calls
 
 
-def compare(calls: dict[str, Callable[[int], object]], args: argparse.Namespace, device: torch.device) -> list[dict]:
+def compare(calls: Mapping[str, Callable[[int], object]], args: argparse.Namespace, device: torch.device) -> list[dict]:
     """Time all calls in turns; the first is the plain way."""
     for call in calls.values():
         time_calls(call, 2, device)
@@ -163,7 +164,7 @@ def main() -> None:
     hr_pairs = torch.randint(0, 256, (args.batch_size, 2, 3, side, side), generator=generator, dtype=torch.uint8)
     steps = {name: build_step(name, args, device) for name in VARIANTS}
     calls = {name: (lambda index, step=step: step(index, hr_pairs)) for name, step in steps.items()}
-    result = {"options": vars(args), "environment": environment(), "step": compare(calls, args, device)}
+    result: dict[str, Any] = {"options": vars(args), "environment": environment(), "step": compare(calls, args, device)}
     config = DegradationConfig(scale=args.scale)
     hr = hr_pairs.to(device).float()
     pipelines = {"as published": PublishedDegradation(config), "ours": Degradation(config)}

@@ -13,6 +13,7 @@ import skimage
 
 import main
 import test
+from data.protocols import get_protocol
 from utils.figures import side_by_side
 from utils.image import read_rgb, write_image
 
@@ -21,15 +22,17 @@ TRAINING = (
     *("brick", "camera", "chelsea", "coins", "grass", "gravel", "hubble_deep_field"),
     *("ihc", "moon", "motorcycle_left", "retina", "rocket"),
 )
-HELD_OUT = ("astronaut", "coffee")
-SHOWN, KERNEL, DETAIL = "astronaut", "5.0_1.0_0.8", (60, 180, 110, 110)
-"""What the figure shows: a photograph, the kernel of its LR picture, and a detail (top, left, height, width)."""
+DETAILS = {"astronaut": (60, 180, 110, 110), "coffee": (150, 230, 130, 130)}
+"""Photographs held out, and the detail (top, left, height, width) that a figure enlarges."""
+
+KERNEL = "5.0_1.0_0.8"
+"""What the LR pictures of the figures were blurred by: variances 5 and 1, 45 degrees."""
 
 
 def export_photographs() -> None:
     """Write scikit-image's photographs as PNG: HR/ to train on, testset/Photographs/ held out."""
     shipped = Path(skimage.__file__).parent / "data"
-    for names, folder in ((TRAINING, FOLDER / "HR"), (HELD_OUT, FOLDER / "testset" / "Photographs")):
+    for names, folder in ((TRAINING, FOLDER / "HR"), (tuple(DETAILS), FOLDER / "testset" / "Photographs")):
         for name in names:
             write_image(folder / f"{name}.png", read_rgb(next(shipped.glob(f"{name}.*"))))
 
@@ -42,19 +45,21 @@ def run(title: str, program: Callable[[list[str]], int], script: str, words: str
         sys.exit(code)
 
 
-def draw_comparison(path: Path) -> None:
-    """Put LR, bicubic, ours and HR of a held-out photograph side by side."""
-    results = FOLDER / "results"
-    stem = f"{SHOWN}_{KERNEL}"
-    columns = [("LR, as it is", read_rgb(FOLDER / "lr.png"))]
-    for title, model in (("bicubic", "bicubic"), ("CDSR_S", "CDSR_S")):
-        table = results / f"Photographs_x2_mode0_noise0_{model}"
-        with table.with_name(table.name + ".csv").open(newline="") as file:
-            row = next(row for row in csv.DictReader(file) if (row["picture"], row["case"]) == (SHOWN, KERNEL))
+def draw_comparison(name: str) -> Path:
+    """Put LR, bicubic, ours and HR of a held-out photograph side by side; returns the path of the figure."""
+    hr = read_rgb(FOLDER / "testset" / "Photographs" / f"{name}.png")
+    protocol = get_protocol("cdsr", 2)
+    labels = [case.label for case in protocol.cases]
+    columns = [("LR", protocol.degrade(name, hr)[labels.index(KERNEL)])]
+    for model in ("bicubic", "CDSR_S"):
+        stem = FOLDER / "results" / f"Photographs_x2_{protocol.slug}_{model}"
+        with stem.with_name(stem.name + ".csv").open(newline="") as file:
+            row = next(row for row in csv.DictReader(file) if (row["picture"], row["case"]) == (name, KERNEL))
         figures = f"{float(row['psnr']):.2f} dB / {float(row['ssim']):.4f}"
-        columns.append((f"{title}\n{figures}", read_rgb(table / f"{stem}.png")))
-    columns.append(("HR", read_rgb(FOLDER / "testset" / "Photographs" / f"{SHOWN}.png")))
-    side_by_side(columns, path, zoom=DETAIL)
+        columns.append((f"{model}\n{figures}", read_rgb(stem / f"{name}_{KERNEL}.png")))
+    path = FOLDER / f"comparison_{name}.png"
+    side_by_side([*columns, ("HR", hr)], path, zoom=DETAILS[name])
+    return path
 
 
 def demo() -> None:
@@ -75,10 +80,9 @@ def demo() -> None:
         "test.py",
         f"--model CDSR_S --dir_demo {FOLDER}/testset/Photographs --results {FOLDER}/upscaled",
     )
-    figure = FOLDER / "comparison.png"
-    draw_comparison(figure)
+    figures = [draw_comparison(name) for name in DETAILS]
     print(f"\nlosses of the training: {FOLDER}/run_x2_s-fold_aniso/train.log\nupscaled pictures: {FOLDER}/upscaled")
-    print(f"figure: {figure}")
+    print("figures:", *figures, sep="\n")
 
 
 if __name__ == "__main__":

@@ -85,9 +85,12 @@ def compile_model(model: CDSR) -> None:
     model.sr_network.compile()
 
 
-def save_model(model: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
-    """Write a model's weights in the published naming, with metadata."""
-    save_weights(path, to_published(model.state_dict()), metadata)
+def save_model(model: nn.Module, path: Path, metadata: Mapping[str, Any], *, is_half: bool = False) -> None:
+    """Write a model's weights in the published naming, with metadata; is_half: in 16 bits."""
+    tensors = to_published(model.state_dict())
+    if is_half:
+        tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+    save_weights(path, tensors, metadata)
 
 
 def shipped_model(name: str, scale: int) -> str:

@@ -2,21 +2,23 @@
 
 The exported network takes lr, (1, 3, H, W) float32 RGB in [0, 255] with sides of at least 12 pixels, encodes it and
 gives sr, (1, 3, scale*H, scale*W), clipped to [0, 255]. Height and width are free. The export is checked against
-PyTorch at three sizes before it is left in place.
+PyTorch at three sizes before it is left in place. `--to safetensors` (16 bits) and `--to pt` write the weights alone,
+in the published naming.
 """
 
 import argparse
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model import create_model, load_model
+from model import create_model, load_model, save_model
 from utils.files import replacing
 
 SIZES = ((32, 48), (67, 45), (128, 96))
@@ -26,7 +28,10 @@ TRACED = (40, 52)
 TOLERANCE = 0.05
 """Grey levels of 255 by which export and PyTorch may differ."""
 
-SUFFIXES = {"onnx": ".onnx", "torchscript": ".ts"}
+HALF_TOLERANCE = 0.5
+"""The same for weights rounded to 16 bits."""
+
+SUFFIXES = {"onnx": ".onnx", "torchscript": ".ts", "safetensors": ".safetensors", "pt": ".pt"}
 
 
 class ExportError(ValueError):
@@ -68,6 +73,36 @@ def export(model: nn.Module, path: Path, *, to: str) -> float:
             raise ExportError(
                 f"the {to} export differs from PyTorch by {difference:.3g} grey levels; {path} is not written"
             )
+    return difference
+
+
+def convert(model: nn.Module, fresh: nn.Module, path: Path, metadata: Mapping[str, Any]) -> float:
+    """Write the weights alone in the published naming, and check what is read back.
+
+    Args:
+        model: a network in evaluation mode, on the CPU.
+        fresh: another one, to read the file into.
+        path: `.safetensors` holds 16 bits, `.pt` 32.
+        metadata: kept in the file.
+
+    Returns:
+        the largest difference between the two, in grey levels.
+
+    Raises:
+        ExportError: they differ by more than HALF_TOLERANCE.
+    """
+    with replacing(path) as temporary:
+        save_model(model, temporary, metadata, is_half=path.suffix == ".safetensors")
+        load_model(fresh, temporary)
+        network = WholeNetwork(fresh).eval()
+
+        def run(lr: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                return network(torch.from_numpy(lr)).numpy()
+
+        difference = largest_difference(WholeNetwork(model).eval(), run)
+        if not difference <= HALF_TOLERANCE:
+            raise ExportError(f"{path} would differ by {difference:.3g} grey levels; it is not written")
     return difference
 
 
@@ -148,8 +183,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = args.out or args.pre_train.with_suffix(SUFFIXES[args.to])
     try:
         model = create_model(args.model, args.scale).eval()
-        load_model(model, args.pre_train)
-        difference = export(model, path, to=args.to)
+        metadata = load_model(model, args.pre_train)
+        if args.to in ("safetensors", "pt"):
+            difference = convert(model, create_model(args.model, args.scale), path, metadata)
+        else:
+            difference = export(model, path, to=args.to)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

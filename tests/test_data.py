@@ -62,6 +62,7 @@ def make_args(path: Path, **given) -> Namespace:
         "n_threads": 0,
         "seed": 3,
         "no_augment": False,
+        "data_train": "DF2K",
     }
     return Namespace(**options | given)
 

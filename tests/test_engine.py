@@ -42,10 +42,10 @@ class Pictures:
 @pytest.mark.parametrize(("rank", "world_size"), [(0, 1), (1, 2)])
 def test_resident_batches_equal_loaded_ones(rank: int, world_size: int) -> None:
     shared = {"seed": 3, "batch_size": 16, "patch": 24, "num_steps": 4, "start_step": 5}
-    loaded = TrainingCrops(Pictures(), **shared, rank=rank, world_size=world_size)  # type: ignore[arg-type]
+    loaded = TrainingCrops(Pictures(), **shared, rank=rank, world_size=world_size)
     resident = ResidentCrops(
-        Pictures(),  # type: ignore[arg-type]
-        **shared,  # type: ignore[arg-type]
+        Pictures(),
+        **shared,
         rank=rank,
         world_size=world_size,
         device=torch.device("cpu"),

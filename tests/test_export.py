@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from examples import restore_one_image
-from model import create_model, export, save_model
+from model import create_model, export, load_model, save_model
 from model.export import ExportError, main
 from tests.test_image import save_pil
 from tests.test_picture import random_pixels
@@ -46,8 +46,6 @@ def test_onnx_runs_without_torch_and_gives_the_same(tmp_path, weights, capfd):
     assert "differs from PyTorch by at most" in capfd.readouterr().out
     assert [file.name for file in tmp_path.iterdir()] == ["cdsr.onnx"]  # one file, no data beside it
     model = create_model("CDSR_S", 2).eval()
-    from model import load_model
-
     load_model(model, weights)
     picture = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 41, 30)))
     script = ROOT / "examples/upscale_with_onnxruntime.py"
@@ -99,3 +97,16 @@ def test_the_example_in_python(tmp_path, weights, capsys):
     restore_one_image.restore(source, tmp_path / "b.png", weights=weights)
     assert read_picture(tmp_path / "b.png").pixels.shape == (40, 60, 4)
     assert "60x40, 8 bits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("to", "tolerance"), [("safetensors", 0.5), ("pt", 0.0)])
+def test_weights_convert_and_read_back(tmp_path, weights, capsys, to, tolerance):
+    target = tmp_path / f"converted.{to}"
+    assert main(["--pre_train", str(weights), "--model", "CDSR_S", "--to", to, "--out", str(target)]) == 0
+    before, after = create_model("CDSR_S", 2).eval(), create_model("CDSR_S", 2).eval()
+    load_model(before, weights)
+    load_model(after, target)
+    lr = torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(0)) * 255
+    with torch.inference_mode():
+        assert (before(lr) - after(lr)).abs().max() <= tolerance
+    assert (target.stat().st_size < 0.6 * weights.stat().st_size) == (to == "safetensors")

@@ -1,6 +1,5 @@
 """Seeding, and the random states that a resume restores."""
 
-
 import os
 import random
 from typing import Any
