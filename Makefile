@@ -35,7 +35,7 @@ web: $(INSTALLED_WEB) ## serve a page that upscales pictures, on this machine al
 	$(BIN)/python -m web $(WEB_ARGS)
 
 test: lint ## lint, then the tests (under 5 minutes on two cores, no GPU needed)
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n 2 $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED_DEV) ## the tests marked slow
 	$(BIN)/python -m pytest -q -m slow $(PYTEST_ARGS) || [ $$? -eq 5 ]  # 5: there is none yet

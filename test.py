@@ -27,12 +27,12 @@ from utils.measures import Measures, load_lpips
 from utils.profiling import PeakMemory, model_cost
 from utils.randomness import seed_everything
 from utils.report import write_report
+from utils.report.showcase import write_showcase
 from utils.restore import OutputOptions, plan, restore_all
 from utils.results import Result, Summary, summarize, table, write_results
 from utils.rowlog import RowLog, remove_parts
 from utils.run import EXPERIMENT, environment, log_to_console, logger, run_name
 from utils.shard import Shard, join_shard
-from utils.showcase import write_showcase
 from utils.sources import find_pictures
 
 

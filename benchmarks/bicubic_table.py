@@ -19,7 +19,7 @@ from model import create_model
 from utils.evaluation import evaluate
 from utils.files import replacing
 from utils.inference import Upscaler
-from utils.published_figures import BICUBIC_DASR_PIPELINE, BICUBIC_PRINTED, TEST_SETS
+from utils.report.published_figures import BICUBIC_DASR_PIPELINE, BICUBIC_PRINTED, TEST_SETS
 from utils.results import by_case, summarize
 from utils.rowlog import RowLog, remove_parts
 from utils.run import environment, log_to_console

@@ -155,6 +155,9 @@ def main() -> None:
     parser.add_argument("--patch_size", type=int, default=48, help="LR pixels")
     parser.add_argument("--num_steps", type=int, default=20, help="steps of a variant in a round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help="plain comes first"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args()
@@ -162,7 +165,7 @@ def main() -> None:
     side = args.patch_size * args.scale
     generator = torch.Generator().manual_seed(0)
     hr_pairs = torch.randint(0, 256, (args.batch_size, 2, 3, side, side), generator=generator, dtype=torch.uint8)
-    steps = {name: build_step(name, args, device) for name in VARIANTS}
+    steps = {name: build_step(name, args, device) for name in args.variants}
     calls = {name: (lambda index, step=step: step(index, hr_pairs)) for name, step in steps.items()}
     result: dict[str, Any] = {"options": vars(args), "environment": environment(), "step": compare(calls, args, device)}
     config = DegradationConfig(scale=args.scale)

@@ -12,12 +12,12 @@ import pytest
 import test as program
 from utils.embeddings import Embeddings, write_embeddings
 from utils.image import write_image
-from utils.published_figures import BICUBIC_PRINTED, published
-from utils.report import main as report
 from utils.report import write_report
-from utils.report_data import read_groups
+from utils.report.__main__ import main as report
+from utils.report.groups import read_groups
+from utils.report.published_figures import BICUBIC_PRINTED, published
+from utils.report.showcase import NUM_SHOWN, choose, read_showcase
 from utils.results import Result, write_results
-from utils.showcase import NUM_SHOWN, choose, read_showcase
 
 LABELS = [f"k{number}" for number in range(9)]
 

@@ -1,4 +1,4 @@
-"""The page of a report: one file without any other, filled into report.template.html."""
+"""The page of a report: one file without any other, filled into template.html."""
 
 import html
 import json
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.figures import curves
-from utils.report_data import Evaluation, Group, Row
-from utils.report_pictures import comparisons, data_uri
-from utils.report_tables import figures, kernel_pair
+from utils.report.groups import Evaluation, Group, Row
+from utils.report.pictures import comparisons, data_uri
+from utils.report.tables import figures, kernel_pair
 
-TEMPLATE = Path(__file__).with_name("report.template.html")
+TEMPLATE = Path(__file__).with_name("template.html")
 
 
 def to_html(groups: Sequence[Group], runs: Sequence[Path]) -> str:

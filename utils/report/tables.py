@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from utils.report_data import Group, Pair, Row
+from utils.report.groups import Group, Pair, Row
 
 CSV_COLUMNS = (
     "protocol", "scale", "noise", "kernels", "method", "source", "run", "set", "psnr", "ssim", "psnr_difference",

@@ -12,7 +12,7 @@ from PIL import Image
 
 from utils.image import read_rgb, to_tensor, to_uint8
 from utils.metrics import psnr_y
-from utils.showcase import Shown, read_showcase
+from utils.report.showcase import Shown, read_showcase
 
 LARGEST = (480, 640)
 """Height and width of what is shown; the middle of a larger picture."""

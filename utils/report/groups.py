@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.published_figures import REFERENCE, TEST_SETS, published
+from utils.report.published_figures import REFERENCE, TEST_SETS, published
 
 NUM_KERNELS = {"cdsr": 9}
 """Of the protocols with printed figures; an evaluation under fewer does not compare."""
