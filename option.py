@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-SCALES = (1, 2, 3, 4)
 PROTOCOLS = ("cdsr", "cdsr-sv", "dasr-iso", "gaussian8", "dasr-aniso")
 FORMATS = ("auto", "png", "jpg", "webp", "avif", "tif", "bmp")
 METRICS = ("psnr", "ssim", "rgb", "lpips")

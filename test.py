@@ -16,6 +16,7 @@ from data.protocols import Protocol
 from data.samples import Testset
 from model import Bicubic, build_model, load_model, pretrained_path, shipped_model
 from option import parse_options
+from utils import distributed
 from utils.checkpoint import sha256
 from utils.device import select_device
 from utils.embeddings import collect_embeddings, write_embeddings
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         shard = join_shard()
         if not shard.is_first:
             logger.setLevel(logging.ERROR)
-        device = select_device(args.device, cpu=args.cpu or args.n_GPUs == 0)
+        device = select_device(args.device, cpu=args.cpu or args.n_GPUs == 0, local_rank=distributed.local_rank())
         args.precision = args.precision or "single"  # figures come out the same wherever they are taken
         upscaler, checkpoint = build_upscaler(args, device)
         if args.dir_demo:

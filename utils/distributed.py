@@ -19,8 +19,8 @@ from torch import Tensor
 
 from utils.signals import StopRequest
 
-TIMEOUT = timedelta(seconds=60)
-"""A process that does not answer for this long stops the run."""
+TIMEOUT = timedelta(minutes=30)
+"""A process that does not answer for this long stops the run; of one that dies, torchrun tells at once."""
 
 
 def is_launched() -> bool:
@@ -37,9 +37,10 @@ def launch(num_processes: int, script: str, words: Sequence[str]) -> int:
     return 128 + stop.number if stop.number else code
 
 
-def initialize(device: torch.device) -> None:
-    """Join the process group that torchrun describes, by NCCL on GPUs and gloo elsewhere."""
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+def initialize(device: torch.device, timeout: timedelta = TIMEOUT) -> None:
+    """Join the process group that torchrun describes, by NCCL on GPUs and gloo elsewhere; once is enough."""
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
 
 
 def finalize() -> None:

@@ -1,13 +1,14 @@
 """One evaluation shared by the processes that `torchrun` starts."""
 
 import datetime
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+from utils import distributed
 
 T = TypeVar("T")
 
@@ -46,18 +47,13 @@ class Shard:
 
     def close(self) -> None:
         """Leave the group, when all have come here."""
-        if self.size > 1:
-            dist.barrier()
-            dist.destroy_process_group()
+        distributed.barrier()
+        distributed.finalize()
 
 
 def join_shard() -> Shard:
-    """Join the group of `torchrun`, or be alone. Rows travel by gloo; a GPU of one's own is chosen by LOCAL_RANK."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    """Join the group of `torchrun`, or be alone. Rows travel by gloo, also between processes that use GPUs."""
+    if not distributed.is_launched():
         return Shard()
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    if not dist.is_initialized():
-        dist.init_process_group("gloo", timeout=LONGEST_WAIT)
-    return Shard(dist.get_rank(), dist.get_world_size())
+    distributed.initialize(torch.device("cpu"), LONGEST_WAIT)
+    return Shard(distributed.rank(), distributed.world_size())
