@@ -149,7 +149,7 @@ def write_results(path: Path, results: Sequence[Result], *, context: Mapping[str
     names = list(dict.fromkeys(name for row in rows for name in row))
     order = [name for name in names if name not in ("seconds", "error")] + ["seconds", "error"]
     with replacing(path.with_name(path.name + ".csv")) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=order)
+        writer = csv.DictWriter(file, fieldnames=order, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     content = {**context, "summary": summarize(results).flat(), "by_case": by_case(results), "rows": rows}
