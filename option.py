@@ -45,7 +45,7 @@ TEMPLATES: dict[str, dict[str, Any]] = {
         "patch_size": 32,
         "batch_size": 8,
         "test_every": 50,
-        "epochs_sr": 3,
+        "epochs_sr": 5,
         "lr_sr": 5e-4,
         "print_every": 10,
         "data_range": "1-800/801-810",
