@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from data import build_degradation, build_training_batches, build_validation_samples
+from data.degradation import Degradation
 from loss import PixelLoss, contrastive_loss
 from model import Bicubic, build_model, compile_model, init_model, load_model, save_model
 from model.moco import MoCo
@@ -21,10 +22,11 @@ from utils import distributed
 from utils.checkpoint import StateStore
 from utils.device import has_fast_bf16, select_device
 from utils.ema import ExponentialMovingAverage
-from utils.evaluation import evaluate, summarize
+from utils.evaluation import evaluate
 from utils.inference import Upscaler
 from utils.interfaces import Samples, SuperResolver
 from utils.randomness import seed_everything
+from utils.results import summarize
 from utils.run import EXPERIMENT, RunLogger, log_to_console, logger, prepare_run, run_name
 from utils.schedule import Schedule
 from utils.shard import Shard
@@ -64,9 +66,10 @@ def train(args: argparse.Namespace) -> None:
     resolve_arithmetic(args, device)
     if distributed.is_launched():
         distributed.initialize(device)
-    training_step = build_training_step(args, device)
-    samples = build_validation_samples(args, build_degradation(args))
-    metadata = {"model": args.model, **build_degradation(args).config.describe()}
+    degradation = build_degradation(args)
+    training_step = build_training_step(args, degradation, device)
+    samples = build_validation_samples(args, degradation)
+    metadata = {"model": args.model, **degradation.config.describe()}
     state, lines, folder = open_run(args)
     run_logger = RunLogger(folder, use_tensorboard=args.use_tb_logger, is_silent=distributed.rank() > 0)
     try:
@@ -123,7 +126,7 @@ def open_run(args: argparse.Namespace) -> tuple[dict[str, Any] | None, list[str]
     return state, lines, folder
 
 
-def build_training_step(args: argparse.Namespace, device: torch.device) -> TrainingStep:
+def build_training_step(args: argparse.Namespace, degradation: Degradation, device: torch.device) -> TrainingStep:
     """Build the model with its starting weights, and all that trains it."""
     pixel_loss = PixelLoss(args.loss, rgb_range=args.rgb_range).to(device)
     model = build_model(args, device)
@@ -146,7 +149,7 @@ def build_training_step(args: argparse.Namespace, device: torch.device) -> Train
         moco=moco,
         pixel_loss=pixel_loss,
         contrastive_loss=contrastive_loss,
-        degradation=build_degradation(args),
+        degradation=degradation,
         optimizer=build_optimizer(args, model),
         config=StepConfig(
             seed=args.seed,

@@ -19,10 +19,9 @@ from utils.image import to_tensor, to_uint8
 from utils.inference import Upscaler
 from utils.interfaces import Sample, Samples
 from utils.measures import Measures
-from utils.results import Result, Summary, summarize, table, write_results
+from utils.memory import is_out_of_memory
+from utils.results import Result
 from utils.rowlog import RowLog
-
-__all__ = ["Result", "Summary", "evaluate", "summarize", "table", "write_results"]
 
 NUM_AHEAD = 4
 """Samples read ahead of the network."""
@@ -184,7 +183,7 @@ def _upscale(
         return (sample, *clock(sample.lr))
     except ValueError as error:
         return Result(*key, error=str(error))
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         return Result(*key, error=f"{key[0]} {key[1]}: {OUT_OF_MEMORY}")

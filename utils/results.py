@@ -14,15 +14,10 @@ from utils.measures import DECIMALS, GREY, TITLES
 NAN = float("nan")
 
 
-@dataclass(frozen=True)
-class Result:
-    """One row: a picture under one kernel. A row that failed has an error and no values."""
+class Measured:
+    """What has values by the name of a metric."""
 
-    picture: str
-    case: str
-    values: Mapping[str, float] = field(default_factory=dict)
-    seconds: float = NAN
-    error: str = ""
+    values: Mapping[str, float]
 
     @property
     def psnr(self) -> float:
@@ -33,6 +28,17 @@ class Result:
     def ssim(self) -> float:
         """On Y."""
         return self.values.get("ssim", NAN)
+
+
+@dataclass(frozen=True)
+class Result(Measured):
+    """One row: a picture under one kernel. A row that failed has an error and no values."""
+
+    picture: str
+    case: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = NAN
+    error: str = ""
 
     def flat(self) -> dict[str, Any]:
         """One level, for CSV and JSON."""
@@ -46,7 +52,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(Measured):
     """Means over the rows of a set that did not fail.
 
     `values` are as measured; `grey_values` are the same where grey pictures count as measured on their one plane,
@@ -60,16 +66,6 @@ class Summary:
     num_rows: int
     num_failed: int
     seconds: float
-
-    @property
-    def psnr(self) -> float:
-        """On Y, in dB."""
-        return self.values.get("psnr", NAN)
-
-    @property
-    def ssim(self) -> float:
-        """On Y."""
-        return self.values.get("ssim", NAN)
 
     def flat(self) -> dict[str, Any]:
         """For JSON."""
