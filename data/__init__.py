@@ -62,19 +62,9 @@ def build_train_loader(
     data_range, patch_size (LR pixels), scale, batch_size (of all ranks), n_threads (workers), seed, no_augment.
     pin_memory: None pins where there is CUDA. Workers leave SIGINT and SIGTERM to the process that started them.
     """
-    patch = args.patch_size * args.scale
-    train, validation = _open_split(args, cache_bytes=CACHE_BYTES // max(1, args.n_threads))
-    crops = TrainingCrops(
-        train,
-        seed=args.seed,
-        batch_size=args.batch_size,
-        patch=patch,
-        num_steps=num_steps,
-        start_step=start_step,
-        augment=not args.no_augment,
-        rank=rank,
-        world_size=world_size,
-    )
+    cache_bytes = CACHE_BYTES // max(1, args.n_threads)
+    crops, validation = _open_crops(args, cache_bytes, num_steps, start_step, rank, world_size)
+    train = crops.source
     decoded_bytes = int(train.sizes.prod(axis=1).sum()) * 3
     if isinstance(train, FolderSource) and decoded_bytes > train.cache_bytes:
         logger.info(
@@ -98,10 +88,18 @@ def build_training_batches(
     args: Namespace, *, num_steps: int, start_step: int, rank: int, world_size: int, device: torch.device
 ) -> Iterable[torch.Tensor]:
     """Batches of `build_train_loader`, or the same ones cut on the device where `--data_resident` asks for it."""
-    if not args.data_resident:
-        return build_train_loader(args, num_steps=num_steps, start_step=start_step, rank=rank, world_size=world_size)[0]
-    return ResidentCrops(
-        _open_split(args, cache_bytes=0)[0],
+    if args.data_resident:
+        crops, _ = _open_crops(args, 0, num_steps, start_step, rank, world_size)  # each picture is read once
+        return ResidentCrops(crops, device)
+    return build_train_loader(args, num_steps=num_steps, start_step=start_step, rank=rank, world_size=world_size)[0]
+
+
+def _open_crops(
+    args: Namespace, cache_bytes: int, num_steps: int, start_step: int, rank: int, world_size: int
+) -> tuple[TrainingCrops, PictureSource]:
+    train, validation = _open_split(args, cache_bytes)
+    crops = TrainingCrops(
+        train,
         seed=args.seed,
         batch_size=args.batch_size,
         patch=args.patch_size * args.scale,
@@ -110,8 +108,8 @@ def build_training_batches(
         augment=not args.no_augment,
         rank=rank,
         world_size=world_size,
-        device=device,
     )
+    return crops, validation
 
 
 def build_validation_pictures(args: Namespace) -> list[ValidationPicture]:

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.df2k import draw_crops
-from data.sources import PictureSource
+from data.df2k import TrainingCrops, draw_crops
 
 SHARE_OF_FREE_MEMORY = 0.5
 """The pictures may take this much of a GPU's free memory."""
@@ -20,60 +19,42 @@ class ResidentCrops:
     """Iterable over the batches of steps `start_step` to `start_step` + `num_steps`, each on the device.
 
     Args:
-        source: the pictures, read once.
-        seed, batch_size, patch, augment: as in `TrainingCrops`.
-        start_step, num_steps: the steps.
-        rank, world_size: this process's share of each batch.
+        crops: the batches, loaded the ordinary way; each picture is read once.
         device: where the pictures stay.
 
     Raises:
         ValueError: the pictures do not fit.
     """
 
-    def __init__(
-        self,
-        source: PictureSource,
-        *,
-        seed: int,
-        batch_size: int,
-        patch: int,
-        num_steps: int,
-        start_step: int = 0,
-        augment: bool = True,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device,
-    ) -> None:
-        check_fits(int(source.sizes.prod(axis=1).sum()) * 3, device)
-        self.sizes = source.sizes
-        self.seed, self.batch_size, self.patch, self.augment = seed, batch_size, patch, augment
-        self.steps = range(start_step, start_step + num_steps)
-        share = batch_size // world_size
-        self.rows = slice(rank * share, (rank + 1) * share)
-        self.device = device
+    def __init__(self, crops: TrainingCrops, device: torch.device) -> None:
+        self.crops, self.device = crops, device
+        self.sizes = crops.source.sizes
+        check_fits(int(self.sizes.prod(axis=1).sum()) * 3, device)
         num_pixels = self.sizes.prod(axis=1)
         self.starts = np.concatenate([[0], np.cumsum(num_pixels)[:-1]])
         self.pixels = torch.empty(int(num_pixels.sum()), 3, dtype=torch.uint8, device=device)
         for index, start in enumerate(self.starts):
-            picture = np.ascontiguousarray(source.picture(index)).reshape(-1, 3)
+            picture = np.array(crops.source.picture(index)).reshape(-1, 3)
             self.pixels[start : start + len(picture)] = torch.from_numpy(picture).to(device)
 
     def __len__(self) -> int:
         """Number of batches."""
-        return len(self.steps)
+        return len(self.crops)
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yield (B, 2, 3, P, P) uint8 batches on the device."""
-        for step in self.steps:
+        for step in range(self.crops.start_step, self.crops.start_step + len(self)):
             yield self.batch(step)
 
     def batch(self, step: int) -> Tensor:
         """Gather the batch of one step; the CPU sends a few numbers a crop and never waits."""
-        plan = draw_crops(self.seed, step, self.batch_size, self.sizes, self.patch, self.augment)
-        pictures, corners = plan.pictures[self.rows], plan.corners[self.rows]
+        crops = self.crops
+        plan = draw_crops(crops.seed, step, crops.batch_size, self.sizes, crops.patch, crops.augment)
+        rows = slice(crops.rows.start, crops.rows.stop)
+        pictures, corners = plan.pictures[rows], plan.corners[rows]
         widths = self.sizes[pictures, 1]
         firsts = self.starts[pictures][:, None] + corners[..., 0] * widths[:, None] + corners[..., 1]  # (B, 2)
-        orientations = plan.orientations[self.rows]
+        orientations = plan.orientations[rows]
         row, column = self._turned_grid(self._send(orientations))
         index = self._send(firsts)[..., None, None] + row * self._send(widths)[:, None, None, None] + column
         return self.pixels[index].permute(0, 1, 4, 2, 3)  # (B, 2, P, P, 3) -> (B, 2, 3, P, P)
@@ -86,8 +67,8 @@ class ResidentCrops:
 
     def _turned_grid(self, orientations: Tensor) -> tuple[Tensor, Tensor]:
         """Source row and column of every pixel of a crop turned by `orient`, each (B, 2, P, P)."""
-        last = self.patch - 1
-        along = torch.arange(self.patch, device=self.device)
+        last = self.crops.patch - 1
+        along = torch.arange(self.crops.patch, device=self.device)
         row, column = torch.meshgrid(along, along, indexing="ij")
         turns, is_mirrored = (orientations % 4)[..., None, None], (orientations >= 4)[..., None, None]
         column = torch.where(is_mirrored, last - column, column)  # mirrored last, so looked up first

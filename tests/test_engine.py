@@ -43,13 +43,7 @@ class Pictures:
 def test_resident_batches_equal_loaded_ones(rank: int, world_size: int) -> None:
     shared = {"seed": 3, "batch_size": 16, "patch": 24, "num_steps": 4, "start_step": 5}
     loaded = TrainingCrops(Pictures(), **shared, rank=rank, world_size=world_size)
-    resident = ResidentCrops(
-        Pictures(),
-        **shared,
-        rank=rank,
-        world_size=world_size,
-        device=torch.device("cpu"),
-    )
+    resident = ResidentCrops(loaded, torch.device("cpu"))
     batches = list(resident)
     assert len(batches) == len(resident) == 4
     for index, batch in enumerate(batches):
