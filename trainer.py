@@ -113,7 +113,8 @@ class Trainer:
 
         Raises:
             Interrupted: SIGINT or SIGTERM came, or the time is over; the state is saved.
-            TrainingStopped: too many steps in a row were skipped, or a file could not be written.
+            TrainingStopped: too many steps in a row were skipped, the pictures are gone, or a file could not be
+                written; the state is saved where it can be.
         """
         total = self.schedule.num_epochs * self.schedule.steps_per_epoch
         if self.step >= total:
@@ -135,7 +136,7 @@ class Trainer:
         with tqdm(total=num_steps, initial=progress.step_in_epoch, desc=title, disable=hidden) as bar:
             while progress.step_in_epoch < num_steps:
                 before = time.perf_counter()
-                hr_pairs = next(batches)
+                hr_pairs = self._next(batches)
                 waited += time.perf_counter() - before
                 rate = self.schedule.learning_rate(progress.epoch, progress.step_in_epoch)
                 meter.add(self.training_step(hr_pairs, step=self.step, phase=phase, learning_rate=rate))
@@ -149,6 +150,15 @@ class Trainer:
                     self._stop_if_hopeless()
                 if is_log_line or distributed.world_size() == 1:  # asking the other ranks takes time
                     self._heed(stop)
+
+    def _next(self, batches: Iterator[Tensor]) -> Tensor:
+        """Fetch a batch. Where the pictures are gone, keep what was trained: a process alone can, without the others."""
+        try:
+            return next(batches)
+        except ValueError as error:
+            if distributed.world_size() > 1:
+                raise
+            raise TrainingStopped(f"{error}; go on with --resume -1 (from {self.save_state()})") from error
 
     def _log_losses(
         self, bar: tqdm, phase: Phase, rate: float, means: dict[str, float], elapsed: float, waited: float
@@ -219,11 +229,13 @@ class Trainer:
         self.save_state()
 
     def save_state(self) -> Path:
-        """Write everything that a resume needs; rank 0 alone does.
+        """Write everything that a resume needs; all ranks call it, rank 0 alone writes.
 
         Raises:
             TrainingStopped: it could not be written; the last good state is as it was.
         """
+        if self.progress.step_in_epoch:  # else the end of the epoch did so
+            self.training_step.average_statistics()
         if distributed.rank():
             return self.states.folder
         state = {

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,26 @@ ROOT = Path(__file__).parent.parent
 GLOBAL_BATCH, NUM_STEPS = 6, 2
 
 
-def train(rank: int = 0, world_size: int = 1) -> dict[str, Any]:
-    """Two joint steps of plain gradient descent on this rank's share of a fixed batch; returns what came out."""
+def build_step(config: StepConfig) -> TrainingStep:
     torch.manual_seed(0)
     model = create_model("CDSR_S", 2)
     synchronise_statistics(model)
     moco = MoCo(model.encoder, queue_size=16)
-    step = TrainingStep(
+    return TrainingStep(
         model=model,
         moco=moco,
         pixel_loss=PixelLoss(),
         contrastive_loss=contrastive_loss,
         degradation=Degradation(DegradationConfig()),
         optimizer=torch.optim.SGD(model.parameters(), lr=1e-3),
-        config=StepConfig(),
+        config=config,
         device=torch.device("cpu"),
     )
+
+
+def train(rank: int = 0, world_size: int = 1) -> dict[str, Any]:
+    """Two joint steps of plain gradient descent on this rank's share of a fixed batch; returns what came out."""
+    step = build_step(StepConfig())
     step.set_phase(Phase.JOINT)
     share = GLOBAL_BATCH // world_size
     losses = []
@@ -49,20 +54,36 @@ def train(rank: int = 0, world_size: int = 1) -> dict[str, Any]:
         hr = torch.from_numpy(np.random.default_rng(index).integers(0, 256, (GLOBAL_BATCH, 2, 3, 24, 24), np.uint8))
         own = hr[rank * share : (rank + 1) * share]
         losses.append(step(own, step=index, phase=Phase.JOINT, learning_rate=1e-3))
-    return {"model": model.state_dict(), "queue": moco.queue, "losses": losses}
+    return {"model": step.model.state_dict(), "queue": step.moco.queue, "losses": losses}
 
 
-def work(rank: int, world_size: int, folder: str) -> None:
+def train_with_a_bad_loss_on_the_last(rank: int, world_size: int) -> dict[str, Any]:
+    """One step on black pictures, white ones on the last rank, whose loss is above the threshold."""
+    step = build_step(StepConfig(skip_threshold=100.0))
+    before = [parameter.clone() for parameter in step.model.parameters()]
+    step.set_phase(Phase.JOINT)
+    hr = torch.full((2, 2, 3, 24, 24), 255 * (rank == world_size - 1), dtype=torch.uint8)
+    losses = step(hr, step=0, phase=Phase.JOINT, learning_rate=1e-3)
+    is_same = all(torch.equal(old, new) for old, new in zip(before, step.model.parameters(), strict=True))
+    return {"l1": losses["l1"], "is_same": is_same, "skipped": step.guard.total}
+
+
+def work(rank: int, world_size: int, folder: str, task: Callable[[int, int], dict[str, Any]]) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/group", rank=rank, world_size=world_size)
-    torch.save(train(rank, world_size), f"{folder}/{rank}.pt")
+    torch.save(task(rank, world_size), f"{folder}/{rank}.pt")
     distributed.finalize()
+
+
+def on_ranks(task: Callable[[int, int], dict[str, Any]], world_size: int, folder: Path) -> list[dict[str, Any]]:
+    """Run a task in processes of one group; returns what each came to."""
+    mp.spawn(work, (world_size, str(folder), task), nprocs=world_size)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world_size)]
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_ranks_equal_one_process(tmp_path: Path, world_size: int) -> None:
-    mp.spawn(work, (world_size, str(tmp_path)), nprocs=world_size)
-    ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(world_size)]
+    ranks = on_ranks(train, world_size, tmp_path)
     alone = train()
     for result in ranks:
         assert torch.equal(result["queue"], ranks[0]["queue"])
@@ -73,6 +94,13 @@ def test_ranks_equal_one_process(tmp_path: Path, world_size: int) -> None:
         for name, value in alone["losses"][index].items():
             mean = torch.stack([result["losses"][index][name] for result in ranks]).mean()
             torch.testing.assert_close(mean, value, atol=1e-5, rtol=1e-6)
+
+
+def test_a_bad_loss_on_one_rank_is_skipped_by_all(tmp_path: Path) -> None:
+    black, white = on_ranks(train_with_a_bad_loss_on_the_last, 2, tmp_path)
+    assert black["l1"] < 100 < white["l1"]
+    assert black["is_same"] and white["is_same"]
+    assert black["skipped"] == white["skipped"] == 1
 
 
 @pytest.fixture

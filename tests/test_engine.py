@@ -84,14 +84,16 @@ def test_averaged_weights_are_evaluated_saved_and_resumed(photographs: Path) -> 
 
 def test_the_guard_counts_on_the_device() -> None:
     guard = SkipGuard(100.0, torch.device("cpu"))
-    fine = torch.tensor(1.0)
-    assert not guard.judge({"l1": fine}, fine)
-    assert guard.judge({"l1": fine, "contrastive": torch.tensor(math.nan)}, fine)
-    assert guard.judge({"l1": torch.tensor(101.0)}, fine)
-    assert guard.judge({"l1": fine}, torch.tensor(math.inf))
-    assert guard.total == 3 and not guard.is_hopeless
+    fine, none = torch.tensor(1.0), torch.tensor(0.0)
+    assert guard.excess({"l1": fine}) == 0
+    assert guard.excess({"l1": fine, "contrastive": torch.tensor(math.nan)}) == 1
+    assert guard.excess({"l1": torch.tensor(101.0)}) == 1
+    assert not guard.judge(none, fine)
+    assert guard.judge(torch.tensor(0.5), fine)  # of one process in two
+    assert guard.judge(none, torch.tensor(math.inf))
+    assert guard.total == 2 and not guard.is_hopeless
     for _ in range(MAX_SKIPPED_STEPS):
-        guard.judge({"l1": torch.tensor(math.inf)}, fine)
+        guard.judge(fine, fine)
     assert guard.is_hopeless
 
 

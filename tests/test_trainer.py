@@ -197,6 +197,38 @@ def test_a_full_disk_keeps_the_last_good_state(
     assert main.main(tiny(photographs, "--resume", "-1")) == 0
 
 
+def test_a_folder_that_cannot_be_written_keeps_the_last_good_state(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = Path("kept")
+
+    def replace_by_a_file() -> None:  # permissions would not stop root
+        (RUN / "state").rename(kept)
+        (RUN / "state").write_text("")
+
+    at_step(monkeypatch, 5, replace_by_a_file)
+    assert main.main(tiny(photographs)) == 1
+    assert f"cannot write {RUN / 'state'}" in caplog.text
+    assert StateStore(kept).load()[0]["progress"]["epoch"] == 2
+
+
+def test_pictures_that_vanish_cost_no_step(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main.main(tiny(photographs)) == 0
+    expected = final_state()
+    away = photographs.with_name("away")
+    monkeypatch.setattr("data.CACHE_BYTES", 0)
+    with monkeypatch.context() as patch:
+        at_step(patch, 6, lambda: photographs.rename(away))
+        assert main.main(tiny(photographs, "--reset")) == 1
+    assert "is --dir_data still there and whole?; go on with --resume -1" in caplog.text
+    assert final_state()["progress"]["step_in_epoch"] == 3  # of seven steps done, four are the first epoch's
+    away.rename(photographs)
+    assert main.main(tiny(photographs, "--resume", "-1")) == 0
+    assert_same(final_state(), expected)
+
+
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
 def test_signals_to_a_real_process_save_the_state(photographs: Path, stop_signal: signal.Signals) -> None:
     command = [sys.executable, str(ROOT / "main.py"), *tiny(photographs, "--test_every", "5000", "--n_threads", "1")]

@@ -24,10 +24,17 @@ class SkipGuard:
         self._streak = torch.zeros((), dtype=torch.long, device=device)
         self._longest_streak = torch.zeros((), dtype=torch.long, device=device)
 
-    def judge(self, losses: dict[str, Tensor], gradient_norm: Tensor) -> Tensor:
-        """Say whether a step is bad, as a boolean scalar on the device, and count it."""
+    def excess(self, losses: dict[str, Tensor]) -> Tensor:
+        """1.0 where a loss of this process is above the threshold or not finite, else 0.0; a scalar on the device."""
         worst = torch.stack([loss.detach().float() for loss in losses.values()]).max()
-        bad = ~(worst <= self.threshold) | ~torch.isfinite(gradient_norm)
+        return (~(worst <= self.threshold)).float()
+
+    def judge(self, excess: Tensor, gradient_norm: Tensor) -> Tensor:
+        """Say whether a step is bad, as a boolean scalar on the device, and count it.
+
+        excess: of any process, or their mean, so that all of them judge alike.
+        """
+        bad = (excess > 0) | ~torch.isfinite(gradient_norm)
         self._total += bad
         self._streak = (self._streak + 1) * bad
         self._longest_streak = torch.maximum(self._longest_streak, self._streak)

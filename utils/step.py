@@ -90,9 +90,11 @@ class TrainingStep:
         shuffle_generator = generator_for(self.config.seed, step, STREAM_SHUFFLE)
         losses, keys = self._backward(lr_pairs, hr_pairs[:, 0], phase, shuffle_generator)
         self.scaler.unscale_(self.optimizer)
-        distributed.average(parameter.grad for parameter in self.parameters if parameter.grad is not None)
+        excess = self.guard.excess(losses)
+        gradients = (parameter.grad for parameter in self.parameters if parameter.grad is not None)
+        distributed.average([excess, *gradients])
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip or math.inf)
-        bad = self.guard.judge(losses, norm)
+        bad = self.guard.judge(excess, norm)
         self._update(bad, learning_rate)
         if keys is not None:
             self.moco.enqueue(distributed.gather_rows(keys), unless=bad)
