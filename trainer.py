@@ -152,7 +152,7 @@ class Trainer:
                     self._heed(stop)
 
     def _next(self, batches: Iterator[Tensor]) -> Tensor:
-        """Fetch a batch. Where the pictures are gone, keep what was trained: a process alone can, without the others."""
+        """Fetch a batch; where the pictures are gone, a process without others keeps what it has trained."""
         try:
             return next(batches)
         except ValueError as error:

@@ -1,6 +1,7 @@
 """Several processes on the CPU against one: gradients, queue, losses; and a rank that dies."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,9 @@ from data.degradation import Degradation, DegradationConfig
 from loss import PixelLoss, contrastive_loss
 from model import create_model
 from model.moco import MoCo
+from tests.test_trainer import assert_same
 from utils import distributed
+from utils.checkpoint import StateStore
 from utils.image import write_image
 from utils.schedule import Phase
 from utils.step import StepConfig, TrainingStep
@@ -54,17 +57,17 @@ def train(rank: int = 0, world_size: int = 1) -> dict[str, Any]:
         hr = torch.from_numpy(np.random.default_rng(index).integers(0, 256, (GLOBAL_BATCH, 2, 3, 24, 24), np.uint8))
         own = hr[rank * share : (rank + 1) * share]
         losses.append(step(own, step=index, phase=Phase.JOINT, learning_rate=1e-3))
-    return {"model": step.model.state_dict(), "queue": step.moco.queue, "losses": losses}
+    return {"model": step.model.state_dict(), "queue": step.moco.state_dict()["queue"], "losses": losses}
 
 
 def train_with_a_bad_loss_on_the_last(rank: int, world_size: int) -> dict[str, Any]:
     """One step on black pictures, white ones on the last rank, whose loss is above the threshold."""
     step = build_step(StepConfig(skip_threshold=100.0))
-    before = [parameter.clone() for parameter in step.model.parameters()]
+    before = [parameter.detach().clone() for parameter in step.parameters]
     step.set_phase(Phase.JOINT)
     hr = torch.full((2, 2, 3, 24, 24), 255 * (rank == world_size - 1), dtype=torch.uint8)
     losses = step(hr, step=0, phase=Phase.JOINT, learning_rate=1e-3)
-    is_same = all(torch.equal(old, new) for old, new in zip(before, step.model.parameters(), strict=True))
+    is_same = all(torch.equal(old, new) for old, new in zip(before, step.parameters, strict=True))
     return {"l1": losses["l1"], "is_same": is_same, "skipped": step.guard.total}
 
 
@@ -142,6 +145,43 @@ def test_two_processes_train_and_another_number_resumes(photographs: Path) -> No
     assert sorted(path.name[:7] for path in (folder / "model").iterdir())[-1] == "model_3"
 
 
+def processes(photographs: Path) -> list[int]:
+    """Ids of the launcher and of the ranks."""
+    found = subprocess.run(["pgrep", "-f", f"main.py --dir_data {photographs}"], capture_output=True, text=True)
+    return [int(word) for word in found.stdout.split()]
+
+
+@pytest.mark.slow
+def test_sigkill_of_two_processes_changes_nothing(photographs: Path) -> None:
+    """Three kills at random moments, across both phases and the freeze, with averaged weights."""
+    more = ["--epochs_encoder", "1", "--epochs_sr", "4", "--freeze_epoch", "4", "--ema", "0.9"]
+    states = StateStore(photographs.parent / "experiment" / "tiny_x2_s-fold_aniso" / "state")
+    assert run(photographs, *more).returncode == 0
+    expected = states.load()[0]
+    generator = np.random.default_rng(0)
+    start = ["--reset"]
+    for _ in range(3):
+        process = subprocess.Popen(
+            command(photographs, *more, *start),
+            cwd=photographs.parent,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "[1/3]" in line:
+                break
+        time.sleep(generator.uniform(0, 3))
+        for number in processes(photographs):
+            os.kill(number, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+        start = ["--resume", "-1"] if states.paths() else ["--reset"]
+    assert run(photographs, *more, *start).returncode == 0
+    assert_same(states.load()[0], expected)
+
+
 @pytest.mark.slow
 def test_a_rank_that_dies_stops_the_others_within_a_minute(photographs: Path) -> None:
     process = subprocess.Popen(
@@ -155,10 +195,7 @@ def test_a_rank_that_dies_stops_the_others_within_a_minute(photographs: Path) ->
     for line in process.stderr:
         if "[3/100000]" in line:
             break
-    victim = subprocess.run(
-        ["pgrep", "-f", f"main.py --dir_data {photographs}"], capture_output=True, text=True, check=True
-    ).stdout.split()[-1]
-    os.kill(int(victim), 9)
+    os.kill(processes(photographs)[-1], signal.SIGKILL)
     start = time.monotonic()
     message = process.stderr.read()
     assert process.wait(timeout=60) != 0
