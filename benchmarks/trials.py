@@ -1,0 +1,101 @@
+"""Short trainings to compare: each variant with each seed is one `main.py` in a process of its own.
+
+Rows are written as they come, and a file that is there already is gone on with.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from utils.files import write_json
+from utils.run import ROOT, environment
+
+Row = dict[str, float]
+Measure = Callable[[Path], Row]
+"""Figures of a trial, from its run folder."""
+
+
+def trial_parser(description: str, *, steps: int) -> argparse.ArgumentParser:
+    """Make a parser of what all comparisons take: pictures, budget, seeds, the file to write."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--dir_data", type=Path, required=True, help="as of main.py")
+    parser.add_argument("--data_range", default="1-458/459-464", help="training/validation pictures")
+    parser.add_argument("--budget", type=int, default=steps, help="steps that train the SR network")
+    parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--patch_size", type=int, default=32, help="LR pixels")
+    parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write, or to go on with")
+    return parser
+
+
+def run_trials(variants: Mapping[str, str], args: argparse.Namespace, measure: Measure) -> dict[str, list[Row]]:
+    """Train every variant with every seed; returns the rows of each variant, in the order of the seeds.
+
+    Args:
+        variants: words for `main.py` by name; they come last and win.
+        args: of `trial_parser`.
+        measure: called with the folder of each run, before it is deleted.
+    """
+    known = json.loads(args.out.read_text()) if args.out.is_file() else {}
+    rows: dict[str, list[Row]] = known.get("rows", {})
+    for seed in range(1, args.seeds + 1):
+        for name, words in variants.items():
+            done = rows.setdefault(name, [])
+            if len(done) >= seed:
+                continue
+            done.append(_train(words, seed, args, measure))
+            print(f"seed {seed}, {name}: {_figures(done[-1])}", flush=True)
+            options = {key: value for key, value in vars(args).items() if key != "seeds"}
+            write_json(args.out, {"options": options, "variants": variants, "rows": rows, "environment": environment()})
+    return rows
+
+
+def _train(words: str, seed: int, args: argparse.Namespace, measure: Measure) -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        command = (
+            f"{sys.executable} {ROOT / 'main.py'} --dir_data {args.dir_data.resolve()} --data_range {args.data_range} "
+            f"--patch_size {args.patch_size} --batch_size {args.batch_size} --test_every {args.budget} --epochs_sr 1 "
+            f"--precision {args.precision} --device {args.device} --n_threads 1 --seed {seed} --no-use_tb_logger "
+            f"--save trial {words}"
+        )
+        done = subprocess.run(command.split(), cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{command}\n{done.stderr[-2000:]}")
+        return measure(next((Path(folder) / "experiment").iterdir()))
+
+
+def validation(run: Path) -> Row:
+    """PSNR on the held-out pictures after the last step, of the averaged weights where they are kept."""
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    return {"validation": last.get("psnr_ema", last["psnr"])}
+
+
+def table(rows: Mapping[str, list[Row]], constants: Mapping[str, Mapping[str, str]] | None = None) -> str:
+    """Format mean ± standard deviation over the seeds as a Markdown table.
+
+    constants: further columns by variant, the same for every seed.
+    """
+    constants = constants or {}
+    fixed = list(next(iter(constants.values()), {}))
+    columns = list(next(iter(rows.values()))[0])
+    lines = ["| | " + " | ".join([*fixed, *columns]) + " |", "|---" * (1 + len(fixed) + len(columns)) + "|"]
+    for name, seeds in rows.items():
+        cells = [constants[name][column] for column in fixed]
+        for column in columns:
+            values = [row[column] for row in seeds]
+            spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.2f}{spread}")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _figures(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in row.items())
