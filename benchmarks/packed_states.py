@@ -1,0 +1,90 @@
+"""How far a run strays that goes on from a packed state: `python -m benchmarks.packed_states --run FOLDER --out FILE`.
+
+The run's newest state is taken up exactly, and packed in every way; each goes on over the same batches. The L1 loss on
+equal batches, less the exact run's, is the figure.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.trials import table
+from data import build_degradation, build_training_batches, build_validation_samples
+from main import build_schedule, build_training_step, make_validation
+from utils.checkpoint import StateStore
+from utils.files import write_json
+from utils.packed_state import pack, unpack
+from utils.randomness import seed_everything
+from utils.run import environment
+
+VARIANTS: dict[str, tuple[str | None, int]] = {  # moments kept (None: not packed), steps of warming up again
+    "exact": (None, 0),
+    "both moments": ("both", 0),
+    "second moment": ("second", 0),
+    "no moments": ("none", 0),
+    "no moments, warmed up": ("none", 20),
+}
+
+
+def go_on(name: str, state: dict[str, Any], options: argparse.Namespace, num_steps: int) -> tuple[list[float], float]:
+    """Train on from a state; returns the L1 loss of every step and the validation PSNR after the last."""
+    moments, warmup = VARIANTS[name]
+    seed_everything(options.seed)
+    device = torch.device("cpu")
+    degradation = build_degradation(options)
+    training_step = build_training_step(options, degradation, device)
+    training_step.load_state_dict(state if moments is None else unpack(pack(state, moments=moments)))
+    schedule = build_schedule(options)
+    epoch, first = state["progress"]["epoch"], state["progress"]["step_in_epoch"]
+    start = (epoch - 1) * schedule.steps_per_epoch + first
+    phase = schedule.phase(epoch)
+    training_step.set_phase(phase)
+    batches = build_training_batches(
+        options, num_steps=num_steps, start_step=start, rank=0, world_size=1, device=device
+    )
+    losses = []
+    for index, hr_pairs in enumerate(batches):
+        rate = schedule.learning_rate(epoch, first + index) * min(1.0, (index + 1) / max(warmup, 1))
+        losses.append(training_step(hr_pairs, step=start + index, phase=phase, learning_rate=rate)["l1"].item())
+    training_step.model.eval()
+    validate = make_validation(options, build_validation_samples(options, degradation), device)
+    validate = make_validation(options, build_validation_samples(options, degradation), device)
+    return losses, validate(training_step.model)[0]
+
+
+def main() -> None:
+    """Go on in every way, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, required=True, help="folder of a run that has a state")
+    parser.add_argument("--dir_data", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--early", type=int, default=20, help="steps averaged as the first ones")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    args = parser.parse_args()
+    settings = json.loads((args.run / "setting.json").read_text())
+    options = argparse.Namespace(**{**settings, "dir_data": args.dir_data})
+    state, _, _ = StateStore(args.run / "state").load()
+    exact: list[float] = []
+    rows = {}
+    for name in VARIANTS:
+        losses, psnr = go_on(name, state, options, args.steps)
+        exact = exact or losses
+        excess = [loss - reference for loss, reference in zip(losses, exact, strict=True)]
+        rows[name] = [
+            {
+                f"L1 above exact, first {args.early} steps": statistics.mean(excess[: args.early]),
+                "L1 above exact, later steps": statistics.mean(excess[args.early :]),
+                "validation (dB)": psnr,
+            }
+        ]
+        print(name, rows[name][0], flush=True)
+        write_json(args.out, {"options": vars(args), "rows": rows, "environment": environment()})
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
