@@ -103,11 +103,12 @@ def train(args: argparse.Namespace) -> None:
 
 
 def resolve_arithmetic(args: argparse.Namespace, device: torch.device) -> None:
-    """Fill in the precision and the memory layout that fit the device, where the user gave none."""
+    """Fill in the precision and the memory layout that fit the device, where the user gave none; tune its kernels."""
     if args.precision is None:
         args.precision = "bf16" if has_fast_bf16(device) else "single"
     if args.channels_last is None:
         args.channels_last = device.type == "cuda" and args.precision != "single"
+    torch.backends.cudnn.benchmark = not args.deterministic  # every batch has the same shape
 
 
 def open_run(args: argparse.Namespace) -> tuple[dict[str, Any] | None, list[str], Path]:

@@ -35,6 +35,19 @@ _PAPER = {
     "gamma_sr": 0.5,
 }
 
+_FAST = {  # 100,000 steps of the SR network; docs/log.md says what it was compared with
+    **_PAPER,
+    "epochs_encoder": 5,
+    "lr_encoder": 3e-4,
+    "epochs_sr": 100,
+    "freeze_epoch": 95,
+    "lr_sr": 5e-4,
+    "decay_type": "cosine",
+    "warmup": 1000,
+    "grad_clip": 20.0,
+    "ema": 0.999,
+}
+
 TEMPLATES: dict[str, dict[str, Any]] = {
     "quickstart": {
         **_PAPER,
@@ -54,6 +67,9 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     "paper_x3": {**_PAPER, "scale": 3, "sig_min": 0.525, "sig_max": 7.5},
     "paper_x4": {**_PAPER, "scale": 4, "sig_min": 0.7, "sig_max": 10.0},
     "paper_x4_noise15": {**_PAPER, "scale": 4, "sig_min": 0.7, "sig_max": 10.0, "noise": 15.0},
+    "fast_x2": {**_FAST, "scale": 2, "sig_min": 0.35, "sig_max": 5.0},
+    "fast_x4": {**_FAST, "scale": 4, "sig_min": 0.7, "sig_max": 10.0},
+    "fast_x4_noise15": {**_FAST, "scale": 4, "sig_min": 0.7, "sig_max": 10.0, "noise": 15.0},
 }
 
 

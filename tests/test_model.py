@@ -1,5 +1,6 @@
 """The networks against the published ones, and against identities."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from model.dqa import DQA, CodeQuery, dynamic_depthwise_conv, sum_of_shifted_pro
 from model.moco import MoCo
 from model.published import TRAINING_ONLY, load_published, published_name, to_published
 from tests.assets.fill_weights import fill
+from utils.device import autocast, select_device
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -44,6 +46,20 @@ def test_forward_equals_published(filled_model: CDSR, index: int) -> None:
         sr = filled_model(lr)
     np.testing.assert_allclose(code.numpy(), case[f"embedding{index}"], atol=1e-5)
     np.testing.assert_allclose(sr[0].movedim(0, -1).numpy(), case[f"sr{index}"], atol=0.01)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "tolerance"), [("single", 0.01), ("bf16", 2.0), ("half", 0.5)])
+def test_forward_on_a_gpu_equals_published(filled_model: CDSR, precision: str, tolerance: float) -> None:
+    case = np.load(ASSETS / "forward_x2.npz")
+    device = select_device("auto")
+    model = copy.deepcopy(filled_model).to(device)
+    lr = chw(case["lr0"])[None].float().to(device)
+    with torch.inference_mode(), autocast(lr.device, precision):
+        sr = model(lr).float().cpu()
+    error = np.abs(sr[0].movedim(0, -1).numpy() - case["sr0"])
+    assert error.mean() <= tolerance / 4
+    assert error.max() <= tolerance
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
