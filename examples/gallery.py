@@ -1,0 +1,83 @@
+"""Upscale a folder of small pictures by bicubic and by several models, side by side: `python -m examples.gallery`.
+
+Writes one WebP for each picture and a page that shows them all. What bicubic and a model make of the middle of the
+picture stands at full size, so that nothing is hidden by shrinking.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from model import create_model, load_model, pretrained_path
+from utils.image import list_images, read_rgb, to_tensor, to_uint8
+from utils.inference import Upscaler
+
+GAP = 8  # pixels between two columns
+LARGEST_SIDE = 128  # LR pixels shown
+CAPTION = 26  # pixels
+
+
+def build_upscaler(name: str, scale: int, weights: Path | None) -> Upscaler:
+    """Make a model ready; bicubic has no weights."""
+    model = create_model(name, scale)
+    if not name.startswith("bicubic"):
+        load_model(model, weights or pretrained_path(name, scale))
+    return Upscaler(model.eval(), centred=True)
+
+
+def middle(picture: np.ndarray, side: int) -> np.ndarray:
+    """The middle of a picture (H, W, 3), at most `side` pixels a side."""
+    height, width = (min(length, side) for length in picture.shape[:2])
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return picture[top : top + height, left : left + width]
+
+
+def captioned(picture: np.ndarray, caption: str) -> np.ndarray:
+    """Put a line of text above a picture."""
+    head = np.full((CAPTION, picture.shape[1], 3), 255, np.uint8)
+    cv2.putText(head, caption, (2, CAPTION - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (40, 40, 40), 1, cv2.LINE_AA)
+    return np.concatenate([head, picture])
+
+
+@torch.inference_mode()
+def compare(picture: np.ndarray, upscalers: dict[str, Upscaler]) -> np.ndarray:
+    """The middle of a picture as every model upscales the whole of it, in one row."""
+    columns: list[np.ndarray] = []
+    for name, upscaler in upscalers.items():
+        sr = to_uint8(upscaler(to_tensor(picture)[None])[0])
+        column = captioned(middle(sr, LARGEST_SIDE * upscaler.scale), name)
+        columns += [column, np.full((len(column), GAP, 3), 255, np.uint8)]
+    return np.concatenate(columns[:-1], axis=1)
+
+
+def main() -> None:
+    """Draw all pictures and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of pictures")
+    parser.add_argument("--scale", type=int, default=4)
+    parser.add_argument("--models", nargs="+", default=["bicubic", "CDSR_S"], help="names, or NAME=WEIGHTS")
+    parser.add_argument("--quality", type=int, default=85, help="of WebP")
+    parser.add_argument("--out", type=Path, default=Path("docs/gallery"))
+    args = parser.parse_args()
+    upscalers = {}
+    for word in args.models:
+        name, _, weights = word.partition("=")
+        label = f"{name} {Path(weights).stem}" if weights else name
+        upscalers[f"{label} x{args.scale}"] = build_upscaler(name, args.scale, Path(weights) if weights else None)
+    args.out.mkdir(parents=True, exist_ok=True)
+    names = []
+    for path in list_images(args.pictures):
+        row = Image.fromarray(compare(read_rgb(path), upscalers))
+        row.save(args.out / f"{path.stem}.webp", quality=args.quality, method=6)
+        names.append(path.stem)
+        print(path.stem, flush=True)
+    rows = "\n\n".join(f"**{name}**\n\n![{name}]({name}.webp)" for name in names)
+    (args.out / "pictures.md").write_text(f"# {', '.join(upscalers)}\n\n{rows}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
