@@ -157,6 +157,7 @@ def build_training_step(args: argparse.Namespace, degradation: Degradation, devi
             precision=args.precision,
             channels_last=args.channels_last,
             c_weight=args.c_weight,
+            same_degradation=args.positive != "c",
             split_batch=args.split_batch,
             skip_threshold=args.skip_threshold,
             grad_clip=args.grad_clip,

@@ -236,6 +236,12 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--split_batch", type=count, default=1, help="run the SR network on this many parts of a batch")
     group.add_argument("--loss", default="1*L1", help="pixel loss, as in 1*L1+0.1*VGG54")
     group.add_argument("--c_weight", type=non_negative, default=1.0, help="weight of the contrastive loss")
+    group.add_argument(
+        "--positive",
+        choices=("cd", "d", "c"),
+        default="cd",
+        help="pairs of the contrastive loss that share content and degradation, degradation (two pictures) or content",
+    )
     group.add_argument("--queue_size", type=count, default=8192, help="keys that momentum contrast remembers")
     group.add_argument(
         "--skip_threshold",

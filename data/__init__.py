@@ -59,7 +59,8 @@ def build_train_loader(
     """Loader of the batches of steps `start_step` to `start_step` + `num_steps`, each as `TrainingCrops` gives it.
 
     Iterate over it once, through all epochs: each `iter()` starts its workers afresh at `start_step`. args: dir_data,
-    data_range, patch_size (LR pixels), scale, batch_size (of all ranks), n_threads (workers), seed, no_augment.
+    data_range, patch_size (LR pixels), scale, batch_size (of all ranks), n_threads (workers), seed, no_augment,
+    positive.
     pin_memory: None pins where there is CUDA. Workers leave SIGINT and SIGTERM to the process that started them.
     """
     cache_bytes = CACHE_BYTES // max(1, args.n_threads)
@@ -106,6 +107,7 @@ def _open_crops(
         num_steps=num_steps,
         start_step=start_step,
         augment=not args.no_augment,
+        same_picture=args.positive != "d",
         rank=rank,
         world_size=world_size,
     )

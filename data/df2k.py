@@ -2,8 +2,8 @@
 
 An item of the data set is a whole batch, and its pictures, corners and turns are drawn from (seed, step). So a resumed
 run sees the batches it would have seen, whatever the number of workers; the ranks of a parallel run share out the batch
-of one process; and a folder and the LMDB packed from it give the same pixels. Two crops of each picture make a pair,
-as momentum contrast needs.
+of one process; and a folder and the LMDB packed from it give the same pixels. Two crops make a pair, as momentum
+contrast needs: of one picture, or of two for an encoder that is to look at the degradation alone (CDSR, table 1).
 
 Differs from the published code: there `--data_range 1-3450/801-810` trains on the pictures it validates on, which are
 held out here; one turn serves both crops of a pair, which are turned independently here; and the random state behind
@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from data.sources import MAX_NAMED, PictureSource, warn_once
 from utils.image import ImageError
 
-_ORDER, _CROPS = 0, 1  # streams of random numbers
+_ORDER, _CROPS, _PARTNERS = 0, 1, 2  # streams of random numbers
 
 logger = logging.getLogger("cdsr")
 
@@ -39,26 +39,44 @@ class CropPlan:
     """What one batch of B pairs is made of."""
 
     pictures: np.ndarray  # (B,) int64: indices into the source
+    partners: np.ndarray  # (B,) int64: the same of the second patches
     corners: np.ndarray  # (B, 2, 2) int64: (top, left) of either patch
     orientations: np.ndarray  # (B, 2) int64: 0 to 7, see `orient`
 
+    @property
+    def pairs(self) -> np.ndarray:
+        """Pictures of both patches, (B, 2) int64."""
+        return np.stack([self.pictures, self.partners], axis=1)
 
-def draw_crops(seed: int, step: int, batch_size: int, sizes: np.ndarray, patch: int, augment: bool = True) -> CropPlan:
+
+def draw_crops(
+    seed: int,
+    step: int,
+    batch_size: int,
+    sizes: np.ndarray,
+    patch: int,
+    augment: bool = True,
+    same_picture: bool = True,
+) -> CropPlan:
     """Plan of the batch of global step `step`.
 
     sizes: (N, 2) int64, height and width of each picture, at least `patch`. The pictures of consecutive batches follow
     each other in a shuffled order that holds every picture once, drawn anew for each pass.
+    same_picture: else the second patch is of any of the N - 1 other pictures.
     """
     passes, places = np.divmod(step * batch_size + np.arange(batch_size), len(sizes))
     pictures = np.empty(batch_size, np.int64)
     for pass_index in np.unique(passes):
         rows = passes == pass_index
         pictures[rows] = _shuffled(seed, int(pass_index), len(sizes))[places[rows]]
+    partners = pictures
+    if not same_picture:
+        partners = (pictures + _generator(seed, _PARTNERS, step).integers(1, len(sizes), batch_size)) % len(sizes)
     generator = _generator(seed, _CROPS, step)
-    room = sizes[pictures][:, None] - patch + 1  # (B, 1, 2)
+    room = np.stack([sizes[pictures], sizes[partners]], axis=1) - patch + 1  # (B, 2, 2)
     corners = np.floor(generator.random((batch_size, 2, 2)) * room).astype(np.int64)
     orientations = generator.integers(8, size=(batch_size, 2)) if augment else np.zeros((batch_size, 2), np.int64)
-    return CropPlan(pictures, corners, orientations)
+    return CropPlan(pictures, partners, corners, orientations)
 
 
 def orient(crop: np.ndarray, orientation: int) -> np.ndarray:
@@ -71,6 +89,7 @@ class TrainingCrops(Dataset[torch.Tensor]):
     """Item i is the batch of step `start_step` + i: (batch_size / world_size, 2, 3, P, P) uint8 RGB, P = `patch`.
 
     batch_size: pairs in the batch of all ranks together; rank r has rows r·B to (r+1)·B of it, B being its share.
+    same_picture: whether a pair is of one picture, or of two that are never the same.
     A picture that cannot be decoded is named once in a warning, and the next one of the source stands in for it for
     good; TrainingSetError when more than half of them fail.
     """
@@ -85,11 +104,14 @@ class TrainingCrops(Dataset[torch.Tensor]):
         num_steps: int,
         start_step: int = 0,
         augment: bool = True,
+        same_picture: bool = True,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         if batch_size % world_size:
             raise ValueError(f"--batch_size {batch_size} cannot be shared by {world_size} processes: give a multiple")
+        if not same_picture and len(source.names) < 2:
+            raise ValueError("--positive d takes two pictures, and there is one to train on: widen --data_range")
         assert 0 <= rank < world_size
         assert (source.sizes >= patch).all()
         self.source = source
@@ -99,6 +121,7 @@ class TrainingCrops(Dataset[torch.Tensor]):
         self.num_steps = num_steps
         self.start_step = start_step
         self.augment = augment
+        self.same_picture = same_picture
         share = batch_size // world_size
         self.rows = range(rank * share, (rank + 1) * share)
         self._broken = torch.zeros(len(source.names), dtype=torch.bool).share_memory_()  # known to all workers
@@ -109,25 +132,38 @@ class TrainingCrops(Dataset[torch.Tensor]):
     def __getitem__(self, index: int) -> torch.Tensor:
         if not 0 <= index < self.num_steps:
             raise IndexError(index)
-        step = self.start_step + index
-        plan = draw_crops(self.seed, step, self.batch_size, self.source.sizes, self.patch, self.augment)
+        plan = self.plan(self.start_step + index)
         batch = np.empty((len(self.rows), 2, 3, self.patch, self.patch), np.uint8)
         for out, row in zip(batch, self.rows, strict=True):
-            pair = self._read_pair(int(plan.pictures[row]), plan.corners[row])
-            for i, crop in enumerate(pair):
+            for i, crop in enumerate(self._read_pair(plan.pairs[row], plan.corners[row])):
                 crop = np.ascontiguousarray(crop)  # turning it in place would touch far memory three times
                 out[i] = orient(crop, int(plan.orientations[row, i])).transpose(2, 0, 1)
         return torch.from_numpy(batch)
 
-    def _read_pair(self, picture: int, corners: np.ndarray) -> list[np.ndarray]:
-        """The two crops of a picture, or of the next one that can be read."""
+    def plan(self, step: int) -> CropPlan:
+        """What the batch of a global step is made of, all ranks together."""
+        sizes = self.source.sizes
+        return draw_crops(self.seed, step, self.batch_size, sizes, self.patch, self.augment, self.same_picture)
+
+    def _read_pair(self, pair: np.ndarray, corners: np.ndarray) -> list[np.ndarray]:
+        """The two crops of a pair of pictures."""
+        picture, partner = map(int, pair)
+        if self.same_picture:
+            return self._read_crops(picture, corners)[1]
+        own, first = self._read_crops(picture, corners[:1])
+        return first + self._read_crops(partner, corners[1:], other_than=own)[1]
+
+    def _read_crops(
+        self, picture: int, corners: np.ndarray, other_than: int | None = None
+    ) -> tuple[int, list[np.ndarray]]:
+        """Crops of a picture, or of the next one that can be read; and which one that was."""
         num_pictures = len(self._broken)
         for index in (i % num_pictures for i in range(picture, picture + num_pictures)):
-            if self._broken[index]:
+            if self._broken[index] or index == other_than:
                 continue
             room = self.source.sizes[index] - self.patch + 1
             try:  # the corner is unchanged by % unless another picture stands in
-                return [self.source.crop(index, y, x, self.patch) for y, x in (corners % room).tolist()]
+                return index, [self.source.crop(index, y, x, self.patch) for y, x in (corners % room).tolist()]
             except ImageError as error:
                 self._set_broken(index, error)
         raise TrainingSetError("no training picture can be read any more: is --dir_data still there and whole?")

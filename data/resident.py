@@ -1,6 +1,6 @@
 """The whole training set on the device as uint8: crops, flips and turns there, without a loader process.
 
-The batches equal those of `TrainingCrops`, bit for bit: both follow `draw_crops`.
+The batches equal those of `TrainingCrops`, bit for bit: both follow one plan.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.df2k import TrainingCrops, draw_crops
+from data.df2k import TrainingCrops
 
 SHARE_OF_FREE_MEMORY = 0.5
 """The pictures may take this much of a GPU's free memory."""
@@ -48,15 +48,14 @@ class ResidentCrops:
 
     def batch(self, step: int) -> Tensor:
         """Gather the batch of one step; the CPU sends a few numbers a crop and never waits."""
-        crops = self.crops
-        plan = draw_crops(crops.seed, step, crops.batch_size, self.sizes, crops.patch, crops.augment)
-        rows = slice(crops.rows.start, crops.rows.stop)
-        pictures, corners = plan.pictures[rows], plan.corners[rows]
-        widths = self.sizes[pictures, 1]
-        firsts = self.starts[pictures][:, None] + corners[..., 0] * widths[:, None] + corners[..., 1]  # (B, 2)
+        plan = self.crops.plan(step)
+        rows = slice(self.crops.rows.start, self.crops.rows.stop)
+        pairs, corners = plan.pairs[rows], plan.corners[rows]
+        widths = self.sizes[pairs, 1]  # (B, 2)
+        firsts = self.starts[pairs] + corners[..., 0] * widths + corners[..., 1]
         orientations = plan.orientations[rows]
         row, column = self._turned_grid(self._send(orientations))
-        index = self._send(firsts)[..., None, None] + row * self._send(widths)[:, None, None, None] + column
+        index = self._send(firsts)[..., None, None] + row * self._send(widths)[..., None, None] + column
         return self.pixels[index].permute(0, 1, 4, 2, 3)  # (B, 2, P, P, 3) -> (B, 2, 3, P, P)
 
     def _send(self, array: np.ndarray) -> Tensor:

@@ -63,6 +63,7 @@ def make_args(path: Path, **given) -> Namespace:
         "seed": 3,
         "no_augment": False,
         "data_train": "DF2K",
+        "positive": "cd",
     }
     return Namespace(**options | given)
 

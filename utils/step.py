@@ -20,7 +20,7 @@ from utils.interfaces import BlindModel, Contrast, Degrader
 from utils.randomness import generator_for
 from utils.schedule import Phase
 
-STREAM_PARAMETERS, STREAM_NOISE, STREAM_SHUFFLE = 1, 2, 3
+STREAM_PARAMETERS, STREAM_NOISE, STREAM_SHUFFLE, STREAM_PARTNERS = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class StepConfig:
     precision: str = "single"
     channels_last: bool = False
     c_weight: float = 1.0
+    same_degradation: bool = True
     split_batch: int = 1
     skip_threshold: float = 1e8
     grad_clip: float | None = None
@@ -103,13 +104,22 @@ class TrainingStep:
         return losses
 
     def degrade(self, hr_pairs: Tensor, step: int) -> Tensor:
-        """Degrade pairs (B, 2, 3, P, P) in [0, 255] by this rank's share of the step's parameters."""
-        seed, rank = self.config.seed, distributed.rank()
-        batch_size = len(hr_pairs) * distributed.world_size()
-        parameters = self.degradation.draw(batch_size, generator_for(seed, step, STREAM_PARAMETERS))
-        own = type(parameters)(*(distributed.own_rows(getattr(parameters, field.name)) for field in fields(parameters)))
-        noise_generator = generator_for(seed, step, STREAM_NOISE, rank, device=self.device)
-        return self.degradation.apply(hr_pairs, own, noise_generator)
+        """Degrade pairs (B, 2, 3, P, P) in [0, 255], both patches alike or each in its own way."""
+        parameters = self.draw(len(hr_pairs), step)
+        noise_generator = generator_for(self.config.seed, step, STREAM_NOISE, distributed.rank(), device=self.device)
+        if self.config.same_degradation:
+            return self.degradation.apply(hr_pairs, parameters, noise_generator)
+        both = parameters, self.draw(len(hr_pairs), step, STREAM_PARTNERS)
+        patches = zip(hr_pairs.unbind(1), both, strict=True)
+        return torch.stack([self.degradation.apply(hr, own, noise_generator) for hr, own in patches], dim=1)
+
+    def draw(self, share: int, step: int, stream: int = STREAM_PARAMETERS) -> Any:
+        """This rank's share of the parameters of a step, for as many pictures."""
+        generator = generator_for(self.config.seed, step, stream)
+        parameters = self.degradation.draw(share * distributed.world_size(), generator)
+        return type(parameters)(
+            *(distributed.own_rows(getattr(parameters, field.name)) for field in fields(parameters))
+        )
 
     def _backward(
         self, lr_pairs: Tensor, hr: Tensor, phase: Phase, shuffle_generator: torch.Generator
