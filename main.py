@@ -16,7 +16,7 @@ from data.degradation import Degradation
 from loss import PixelLoss, contrastive_loss
 from model import Bicubic, build_model, compile_model, init_model, load_model, save_model
 from model.moco import MoCo
-from option import parse_options
+from option import build_parser, parse_options
 from trainer import Interrupted, Trainer, TrainingStopped
 from utils import distributed
 from utils.checkpoint import StateStore
@@ -24,7 +24,7 @@ from utils.device import has_fast_bf16, select_device
 from utils.ema import ExponentialMovingAverage
 from utils.evaluation import evaluate
 from utils.inference import Upscaler
-from utils.interfaces import Samples, SuperResolver
+from utils.interfaces import Informed, Samples, SuperResolver
 from utils.randomness import seed_everything
 from utils.results import summarize
 from utils.run import EXPERIMENT, RunLogger, log_to_console, logger, prepare_run, run_name
@@ -32,6 +32,8 @@ from utils.schedule import Schedule
 from utils.shard import Shard
 from utils.step import StepConfig, TrainingStep
 from utils.sync_norm import synchronise_statistics
+
+NUM_FITTED_KERNELS = 10_000
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -86,7 +88,7 @@ def train(args: argparse.Namespace) -> None:
             ),
             validate=make_validation(args, samples, device),
             save_model=lambda model, path: save_model(model, path, metadata),
-            schedule=build_schedule(args),
+            schedule=build_schedule(args, has_contrast=training_step.moco is not None),
             run_logger=run_logger,
             print_every=args.print_every,
             save_models=args.save_models,
@@ -133,6 +135,9 @@ def build_training_step(args: argparse.Namespace, degradation: Degradation, devi
     model = build_model(args, device)
     if isinstance(model, Bicubic):
         raise ValueError(f"--model {args.model} has nothing to train; give CDSR or CDSR_S")
+    if isinstance(model, Informed):
+        tell_kernels(model, degradation)
+        warn_of_contrast(args)
     if args.pre_train:
         load_model(model, args.pre_train)
     if args.init_from:
@@ -141,7 +146,7 @@ def build_training_step(args: argparse.Namespace, degradation: Degradation, devi
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if args.sync_bn:
         synchronise_statistics(model)
-    moco = MoCo(model.encoder, queue_size=args.queue_size).to(device)
+    moco = None if isinstance(model, Informed) else MoCo(model.encoder, queue_size=args.queue_size).to(device)
     ema = ExponentialMovingAverage(model, args.ema) if args.ema else None
     if args.compile:
         compile_model(model)
@@ -167,6 +172,21 @@ def build_training_step(args: argparse.Namespace, degradation: Degradation, devi
     )
 
 
+def tell_kernels(model: Informed, degradation: Degradation) -> None:
+    """Show an oracle kernels of the training to come, the same ones in every run of these options."""
+    truth = degradation.truth(degradation.draw(NUM_FITTED_KERNELS, torch.Generator().manual_seed(0)))
+    if truth is None:
+        raise ValueError("an oracle is told one kernel a picture: give --sv_mode 0, or --model CDSR")
+    model.fit_kernels(truth.kernels)
+
+
+def warn_of_contrast(args: argparse.Namespace) -> None:
+    """Name the options that were given for a contrastive loss that there is not."""
+    for name in ("c_weight", "positive", "queue_size"):
+        if getattr(args, name) != build_parser().get_default(name):
+            logger.warning("--%s has no effect: %s has no contrastive loss", name, args.model)
+
+
 def make_validation(
     args: argparse.Namespace, samples: Samples, device: torch.device
 ) -> Callable[[SuperResolver], tuple[float, float]]:
@@ -184,12 +204,12 @@ def make_validation(
     return validate
 
 
-def build_schedule(args: argparse.Namespace) -> Schedule:
-    """Read phases and learning rates from the options."""
+def build_schedule(args: argparse.Namespace, *, has_contrast: bool = True) -> Schedule:
+    """Read phases and learning rates from the options; without contrast there is no encoder to freeze."""
     return Schedule(
         epochs_encoder=args.epochs_encoder,
         epochs_sr=args.epochs_sr,
-        freeze_epoch=args.freeze_epoch,
+        freeze_epoch=args.freeze_epoch if has_contrast else sys.maxsize,
         steps_per_epoch=args.test_every,
         lr_encoder=args.lr_encoder,
         lr_sr=args.lr_sr,

@@ -215,7 +215,12 @@ def _add_degradation(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_model(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--model", default="CDSR", help="CDSR, CDSR_S (small, for CPUs), bicubic or bicubic_matlab")
+    group.add_argument(
+        "--model",
+        default="CDSR",
+        help="CDSR, CDSR_S (small, for CPUs), CDSR_oracle or CDSR_S_oracle (told the true kernel and noise level), "
+        "bicubic or bicubic_matlab",
+    )
     group.add_argument("--pre_train", type=Path, help="weights to start from or to test (.pt, .safetensors)")
     group.add_argument("--init_from", type=Path, help="start from these weights of any scale, all but the tail")
     group.add_argument(
@@ -340,6 +345,7 @@ def parse_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def contradictions(args: argparse.Namespace) -> list[str]:
     """List what cannot be meant, in words for the user."""
     given = {name: getattr(args, name) is not None for name in ("sig", "sig1", "sig2", "lambda_1", "lambda_2")}
+    oracle = args.model if args.model.endswith("_oracle") else ""
     rules = [
         (args.blur_kernel % 2 == 0, f"--blur_kernel {args.blur_kernel} is even; a kernel has a centre: give 21"),
         *(
@@ -366,6 +372,22 @@ def contradictions(args: argparse.Namespace) -> list[str]:
         (
             args.dir_demo and args.suffix == "" and not args.results,
             "--suffix '' gives results the names of their pictures: give --results, a folder of their own",
+        ),
+        (
+            oracle and args.dir_demo,
+            f"--model {oracle} is told the true kernel, and nobody knows that of your pictures: take CDSR or CDSR_S",
+        ),
+        (
+            oracle and (args.sv_mode or args.protocol == "cdsr-sv"),
+            f"--model {oracle} is told one kernel a picture, and spatially variant blur has many: take CDSR or CDSR_S",
+        ),
+        (
+            oracle and args.self_ensemble,
+            f"--self_ensemble turns the picture and not the kernel that {oracle} is told: leave it out",
+        ),
+        (
+            oracle and args.epochs_encoder > 0,
+            f"--epochs_encoder {args.epochs_encoder}: {oracle} has no encoder to train first; give -1",
         ),
         (args.chop and args.tile not in (None, "auto"), f"--chop is --tile auto and contradicts --tile {args.tile}"),
         (args.resume < -1, f"--resume {args.resume}: give -1 for the last state or an epoch"),

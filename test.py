@@ -128,7 +128,7 @@ def evaluate_sets(
             evaluation.print_table()
             if args.report:
                 clock = Stopwatch(upscaler, device, warm_up=False)
-                write_showcase(folder / f"showcase_{suffix}", results, testsets, lambda sample: clock(sample.lr)[0])
+                write_showcase(folder / f"showcase_{suffix}", results, testsets, lambda sample: clock(sample)[0])
             for name in testsets:
                 remove_parts(folder / f"{name}_{suffix}")
     if shard.is_first and testsets:
@@ -176,7 +176,7 @@ class SetEvaluation:
         for warning in self.warnings:
             logger.warning("warning: %s", warning)
         self.environment = environment()
-        self.cost = model_cost(upscaler.model) if args.profile else None
+        self.cost = model_cost(upscaler.model, protocol.truth(protocol.cases[0])) if args.profile else None
         self.summaries: dict[str, Summary] = {}
         self.columns: dict[str, dict[str, str]] = {}
 

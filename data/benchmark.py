@@ -30,7 +30,7 @@ class PlainTestset(Testset):
             hr = read_hr(self._paths[picture], self.protocol)
             self._kept = (picture, hr, self.protocol.degrade(picture, hr))
         _, hr, all_lr = self._kept
-        return Sample(picture, case.label, all_lr[self.protocol.cases.index(case)], hr)
+        return Sample(picture, case.label, all_lr[self.protocol.cases.index(case)], hr, self.protocol.truth(case))
 
 
 class PreparedTestset(Testset):
@@ -90,7 +90,7 @@ class PreparedTestset(Testset):
                 f"{hr_path} has {hr.shape[1]}x{hr.shape[0]} pixels (width x height) and {lr_path} has "
                 f"{lr.shape[1]}x{lr.shape[0]}: HR must be exactly {self.protocol.scale} times as large"
             )
-        return Sample(picture, case.label, lr, hr)
+        return Sample(picture, case.label, lr, hr, self.protocol.truth(case))
 
     def _read_hr(self, path: Path) -> np.ndarray:
         """Decode an HR picture, unless it is a copy of the last one, as in the published layout."""

@@ -22,6 +22,7 @@ import torch
 
 from data.degradation import Degradation, DegradationConfig, Parameters
 from utils.image import to_tensor, to_uint8
+from utils.truth import Truth
 
 NOISE_SEED = 0
 CASES_TOGETHER = 5  # their 15 colour planes fill a vector of 16; nine took twice as long, one at a time as well
@@ -90,6 +91,11 @@ class Protocol:
     def parameters(self, picture: str, case: Case) -> Parameters:
         """What `Degradation.apply` takes for a case of a picture."""
         return Parameters.of(*case.covariance, noise=self.noise, seed=self.seed(picture, case))
+
+    def truth(self, case: Case) -> Truth | None:
+        """What a model may be told of any picture under a case; None where the blur varies over the picture."""
+        degradation = Degradation(replace(self.config, sv_mode=case.sv_mode))
+        return degradation.truth(Parameters.of(*case.covariance, noise=self.noise))
 
     def seed(self, picture: str, case: Case) -> int:
         """Seed of the randomness of a case of a picture, the same on every machine."""

@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from data.protocols import Case, Protocol
+from utils.truth import Truth
 
 
 class TestsetError(ValueError):
@@ -19,12 +20,13 @@ class TestsetError(ValueError):
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture under one case: lr (h, w, 3) and hr (s*h, s*w, 3), uint8 RGB."""
+    """A picture under one case: lr (h, w, 3) and hr (s*h, s*w, 3), uint8 RGB; truth: kernel and noise of the case."""
 
     picture: str
     case: str
     lr: np.ndarray
     hr: np.ndarray
+    truth: Truth | None = None
 
 
 class Testset(Sequence[Sample], ABC):

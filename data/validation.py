@@ -9,6 +9,7 @@ import torch
 
 from data.degradation import Degradation
 from utils.image import to_tensor, to_uint8
+from utils.truth import Truth
 
 if TYPE_CHECKING:
     from data import ValidationPicture
@@ -20,12 +21,13 @@ LARGEST_SIDE = 480
 
 @dataclass(frozen=True)
 class ValidationSample:
-    """A held-out picture and its degraded version; both (H, W, 3) uint8 RGB."""
+    """A held-out picture and its degraded version, both (H, W, 3) uint8 RGB, with what degraded it."""
 
     picture: str
     case: str
     lr: np.ndarray
     hr: np.ndarray
+    truth: Truth | None
 
 
 class ValidationSet:
@@ -53,7 +55,8 @@ class ValidationSet:
         generator = torch.Generator().manual_seed(index)
         parameters = self.degradation.draw(1, generator)
         lr = self.degradation.apply(to_tensor(hr)[None], parameters, generator)[0]
-        return ValidationSample(self.pictures[index].name, CASE, to_uint8(lr), hr)
+        truth = self.degradation.truth(parameters)
+        return ValidationSample(self.pictures[index].name, CASE, to_uint8(lr), hr, truth)
 
 
 def crop_middle(hr: np.ndarray, scale: int) -> np.ndarray:

@@ -13,11 +13,13 @@ from torch import nn
 
 from model.bicubic import Bicubic
 from model.cdsr import CDSR, CDSRSize
+from model.oracle import UNKNOWN, Oracle
 from model.published import TAIL, load_published, to_published
 from utils.checkpoint import load_weights, save_weights
+from utils.interfaces import Informed
 from utils.run import ROOT, logger
 
-Network = CDSR | Bicubic
+Network = CDSR | Oracle | Bicubic
 
 MODELS: dict[str, Callable[[int], Network]] = {}
 
@@ -36,6 +38,8 @@ def register(name: str, build: Callable[[int], Network]) -> None:
 
 register("CDSR", lambda scale: CDSR(scale=scale))
 register("CDSR_S", lambda scale: CDSR(scale=scale, size=CDSR_S_SIZE))
+register("CDSR_oracle", lambda scale: Oracle(scale=scale))
+register("CDSR_S_oracle", lambda scale: Oracle(scale=scale, size=CDSR_S_SIZE))
 register("bicubic", lambda scale: Bicubic(scale=scale))
 register("bicubic_matlab", lambda scale: Bicubic(scale=scale, matlab=True))
 
@@ -52,8 +56,17 @@ def create_model(name: str, scale: int) -> Network:
 
 
 def build_model(args: argparse.Namespace, device: torch.device) -> Network:
-    """Build the model of `--model` and `--scale` on a device."""
-    return create_model(args.model, args.scale).to(device)
+    """Build the model of `--model` and `--scale` on a device; an oracle's for kernels of `--blur_kernel`."""
+    model = create_model(args.model, args.scale)
+    if isinstance(model, Oracle):
+        model.encoder.pca.resize(args.blur_kernel)
+    return model.to(device)
+
+
+def check_blind(model: nn.Module) -> None:
+    """Refuse, with a ValueError, a model that has to be told the degradation where nobody knows it."""
+    if isinstance(model, Informed):
+        raise ValueError(UNKNOWN)
 
 
 def load_model(model: nn.Module, path: Path) -> dict[str, Any]:
@@ -79,7 +92,7 @@ def init_model(model: nn.Module, path: Path) -> None:
     load_published(model, {**tensors, **tail}, str(path))
 
 
-def compile_model(model: CDSR) -> None:
+def compile_model(model: CDSR | Oracle) -> None:
     """Compile the encoder and the SR network in place (names of weights stay)."""
     model.encoder.compile()
     model.sr_network.compile()

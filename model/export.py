@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model import create_model, load_model, save_model
+from model import check_blind, create_model, load_model, save_model
 from utils.files import replacing
 
 SIZES = ((32, 48), (67, 45), (128, 96))
@@ -183,6 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = args.out or args.pre_train.with_suffix(SUFFIXES[args.to])
     try:
         model = create_model(args.model, args.scale).eval()
+        check_blind(model)
         metadata = load_model(model, args.pre_train)
         if args.to in ("safetensors", "pt"):
             difference = convert(model, create_model(args.model, args.scale), path, metadata)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-TAIL = "G.upsampler."
-"""What a change of scale leaves behind."""
+TAIL = ("G.upsampler.", "E.pca.")
+"""What a change of scale leaves behind: the upsampler, and an oracle's components of that scale's kernels."""
 
 TRAINING_ONLY = ("E.encoder_k.", "E.queue")
 
@@ -30,6 +30,7 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], str] | str], ...] = (
     (r"\.code_query\.(query|key|value)\.", r".sf_attn.\1_conv."),
     (r"\.channel_attention\.squeeze\.", ".ca.conv_du.0."),
     (r"\.channel_attention\.excite\.", ".ca.conv_du.2."),
+    (r"^encoder\.(pca|linear)\.", r"E.\1."),  # an oracle's, which is ours alone
     (r"^encoder\.", "E.encoder_q."),
     (r"\.lpe\.pixel_branch\.(\d)\.conv\.", lambda m: f".conv{int(m[1]) + 1}.conv1."),
     (r"\.lpe\.pixel_branch\.(\d)\.norm\.", lambda m: f".conv{int(m[1]) + 1}.bn1."),
@@ -61,7 +62,8 @@ def describe(tensors: Mapping[str, Tensor]) -> str:
         return "no CDSR weights"
     scale = math.isqrt(tail.shape[0] // 3)
     num_blocks = len({name.split(".")[2] for name in tensors if name.startswith("G.RRDB_trunk.")})
-    return f"CDSR weights for scale {scale} with {num_blocks} blocks of {head.shape[0]} features"
+    kind = "oracle" if "E.pca.basis" in tensors else "CDSR"
+    return f"{kind} weights for scale {scale} with {num_blocks} blocks of {head.shape[0]} features"
 
 
 def load_published(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

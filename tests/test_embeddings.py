@@ -68,7 +68,7 @@ def test_collecting_leaves_out_what_cannot_be_read() -> None:
             if index == 1:
                 raise ValueError("truncated")
             lr = np.full((16, 20, 3), 50 * index, np.uint8)
-            return SimpleNamespace(picture=f"p{index}", case="k", lr=lr, hr=lr)
+            return SimpleNamespace(picture=f"p{index}", case="k", lr=lr, hr=lr, truth=None)
 
     samples = Grey()
     own = collect_embeddings(model, {"Set": samples}, device=torch.device("cpu"))

@@ -56,7 +56,7 @@ class Memory:
         if hr is None:
             raise ValueError(f"{name}.png is truncated")
         lr = hr[::2, ::2] if case == "a" else hr[1::2, 1::2]
-        return SimpleNamespace(picture=name, case=case, lr=lr, hr=hr)
+        return SimpleNamespace(picture=name, case=case, lr=lr, hr=hr, truth=None)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_picture_that_memory_cannot_hold_fails_alone(samples: Memory) -> None:
     class Small:
         scale = 2
 
-        def __call__(self, lr: torch.Tensor) -> torch.Tensor:
+        def __call__(self, lr: torch.Tensor, truth: None) -> torch.Tensor:
             if lr.shape[2] > 24:
                 raise torch.OutOfMemoryError("no more")
             return whole(lr)

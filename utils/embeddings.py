@@ -25,6 +25,7 @@ from tqdm import tqdm
 from utils.figures import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR
 from utils.files import replacing, write_json
 from utils.image import to_tensor
+from utils.inference import code_of
 from utils.interfaces import Samples, SuperResolver
 
 Points = npt.NDArray[np.float64]
@@ -72,7 +73,8 @@ def collect_embeddings(model: SuperResolver, samples: Mapping[str, Samples], *, 
             except ValueError as error:
                 tqdm.write(f"{name}: {error}")
                 continue
-            codes.append(model.encode(to_tensor(sample.lr)[None].to(device))[0].float().cpu().numpy())
+            code = code_of(model, to_tensor(sample.lr)[None].to(device), sample.truth)
+            codes.append(code[0].float().cpu().numpy())
             kernels.append(sample.case)
             pictures.append(f"{name}/{sample.picture}")
     if not codes or not codes[0].size:

@@ -101,15 +101,15 @@ class Stopwatch:
         self.warm_up = warm_up
         self._seen: set[tuple[int, ...]] = set()
 
-    def __call__(self, lr_picture: np.ndarray) -> tuple[np.ndarray, float]:
-        """Upscale (h, w, 3) uint8 to (H, W, 3) uint8; also the seconds that the network took."""
-        lr = to_tensor(lr_picture).unsqueeze(0).to(self.device)
-        if self.warm_up and lr_picture.shape not in self._seen:
-            self._seen.add(lr_picture.shape)
-            self.upscaler(lr)
+    def __call__(self, sample: Sample) -> tuple[np.ndarray, float]:
+        """Upscale a sample's LR picture to (H, W, 3) uint8; also the seconds that the network took."""
+        lr = to_tensor(sample.lr).unsqueeze(0).to(self.device)
+        if self.warm_up and lr.shape not in self._seen:
+            self._seen.add(lr.shape)
+            self.upscaler(lr, sample.truth)
         synchronize(self.device)
         start = time.perf_counter()
-        sr = self.upscaler(lr)
+        sr = self.upscaler(lr, sample.truth)
         synchronize(self.device)
         return to_uint8(sr[0]), time.perf_counter() - start
 
@@ -180,7 +180,7 @@ def _upscale(
     """A sample with its SR picture and the seconds it took; or the failed row."""
     try:
         sample = read()
-        return (sample, *clock(sample.lr))
+        return (sample, *clock(sample))
     except ValueError as error:
         return Result(*key, error=str(error))
     except (MemoryError, RuntimeError) as error:

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from utils.device import autocast
-from utils.interfaces import SuperResolver
+from utils.interfaces import Informed, SuperResolver
 from utils.memory import choose_tile, is_out_of_memory
 from utils.tiling import MIN_TILE, num_tiles, super_resolve_bands
+from utils.truth import Truth
 
 MARGIN = 2
 """LR pixels repeated around a tile whose result has to be moved: enough for 2 (scale - 1) SR pixels."""
@@ -20,6 +21,13 @@ UPRIGHT = ((0, False),)
 VIEWS = tuple((turns, flip) for turns in range(4) for flip in (False, True))
 
 logger = logging.getLogger("cdsr")
+
+
+def code_of(model: SuperResolver, lr: Tensor, truth: Truth | None, tile: int | None = None) -> Tensor:
+    """Codes (B, D) of lr (B, 3, H, W) in [0, 255]: of the truth where the model is to be told, else of the picture."""
+    if isinstance(model, Informed) and truth is not None:
+        return model.encode_truth(truth.to(lr.device))
+    return model.encode(lr, tile) if tile else model.encode(lr)
 
 
 class Upscaler:
@@ -60,24 +68,30 @@ class Upscaler:
         self.centred = centred
         self._shift: int | None = None
 
-    def __call__(self, lr: Tensor) -> Tensor:
-        """Upscale lr (B, 3, H, W) float32 in [0, 255]; returns (B, 3, scale*H, scale*W), clipped, not rounded."""
+    def __call__(self, lr: Tensor, truth: Truth | None = None) -> Tensor:
+        """Upscale lr (B, 3, H, W) float32 in [0, 255]; returns (B, 3, scale*H, scale*W), clipped, not rounded.
+
+        truth: what degraded the pictures, where it is known; read by models that have to be told.
+        """
         batch, channels, height, width = lr.shape
         sr = lr.new_empty(batch, channels, height * self.scale, width * self.scale)
-        for rows, band in self.bands(lr):
+        for rows, band in self.bands(lr, truth):
             if len(band[0, 0]) == len(sr[0, 0]):
                 return band
             sr[:, :, rows] = band
         return sr
 
     @torch.inference_mode()
-    def bands(self, lr: Tensor, *, on_tile: Callable[[int, int], None] | None = None) -> Iterator[tuple[slice, Tensor]]:
+    def bands(
+        self, lr: Tensor, truth: Truth | None = None, *, on_tile: Callable[[int, int], None] | None = None
+    ) -> Iterator[tuple[slice, Tensor]]:
         """Upscale lr (B, 3, H, W) float32 in [0, 255] band by band of SR rows, in memory that a tile bounds.
 
         When memory runs out, tiles are halved and the picture begins again: rows may come twice, the later ones count.
 
         Args:
             lr: (B, 3, H, W).
+            truth: what degraded the pictures, where it is known.
             on_tile: called with the number of tiles done, at first 0, and of all.
 
         Yields:
@@ -87,7 +101,7 @@ class Upscaler:
         while True:
             tile = self._resolve_tile(lr)
             try:
-                yield from self._bands(lr, tile, on_tile)
+                yield from self._bands(lr, truth, tile, on_tile)
                 return
             except Exception as error:
                 smaller = min(tile or longest, longest) // 2
@@ -105,10 +119,10 @@ class Upscaler:
         return None if tile is None or tile >= max(lr.shape[2:]) else tile
 
     def _bands(
-        self, lr: Tensor, tile: int | None, on_tile: Callable[[int, int], None] | None
+        self, lr: Tensor, truth: Truth | None, tile: int | None, on_tile: Callable[[int, int], None] | None
     ) -> Iterator[tuple[slice, Tensor]]:
         views = VIEWS if self.self_ensemble else UPRIGHT
-        codes = [self._encode(_turned(lr, view), tile) for view in views]
+        codes = [self._encode(_turned(lr, view), truth, tile) for view in views]
         total = num_tiles(lr.shape[2], lr.shape[3], tile) if tile else 1
         num_done = 0
         if on_tile:
@@ -141,11 +155,11 @@ class Upscaler:
     def code(self, picture: np.ndarray, device: torch.device) -> np.ndarray:
         """Code (D,) of a picture (H, W, 3) RGB in [0, 255], computed in bounded memory."""
         lr = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32))[None].to(device)
-        return self._encode(lr, self._resolve_tile(lr))[0].cpu().numpy()
+        return self._encode(lr, None, self._resolve_tile(lr))[0].cpu().numpy()
 
-    def _encode(self, lr: Tensor, tile: int | None) -> Tensor:
+    def _encode(self, lr: Tensor, truth: Truth | None, tile: int | None) -> Tensor:
         lr = self._lay_out(lr)
-        return self._finite(lambda: self.model.encode(lr, tile) if tile else self.model.encode(lr), lr.device)
+        return self._finite(lambda: code_of(self.model, lr, truth, tile), lr.device)
 
     def _view(self, lr: Tensor, code: Tensor, view: tuple[int, bool]) -> Tensor:
         """SR tile (B, 3, scale*h, scale*w) of one flip and rotation, turned back and brought to the grid asked for."""

@@ -1,11 +1,13 @@
 """What the trainer, the evaluation and the tiling ask of the parts they are given."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from utils.truth import Truth
 
 
 class SuperResolver(Protocol):
@@ -20,6 +22,17 @@ class SuperResolver(Protocol):
         """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, D)."""
 
 
+@runtime_checkable
+class Informed(Protocol):
+    """A network that is told the truth: its code is made of it, and its `encode` refuses to guess."""
+
+    def fit_kernels(self, kernels: Tensor) -> None:
+        """Learn before training what the kernels (N, k, k) to come look like."""
+
+    def encode_truth(self, truth: Truth) -> Tensor:
+        """Codes (B, D) of B degradations, on the network's device."""
+
+
 class Stateful(Protocol):
     """What can be saved with a run."""
 
@@ -31,11 +44,11 @@ class Stateful(Protocol):
 
 
 class BlindModel(SuperResolver, Stateful, Protocol):
-    """A network that is trained: its encoder is the query encoder of momentum contrast."""
+    """A network that is trained: its encoder is the query encoder of momentum contrast, where there is contrast."""
 
     @property
     def encoder(self) -> nn.Module:
-        """The query encoder."""
+        """What makes the code."""
 
     def train(self, mode: bool = True) -> Any:
         """Go to training mode."""
@@ -65,6 +78,9 @@ class Degrader(Protocol):
     def apply(self, hr: Tensor, parameters: Any, noise_generator: torch.Generator | None) -> Tensor:
         """Degrade HR pictures on their device."""
 
+    def truth(self, parameters: Any) -> Truth | None:
+        """What a model may be told of them; None where the blur varies over the picture."""
+
 
 class Sample(Protocol):
     """An LR picture with its HR original; both (H, W, 3) uint8 RGB."""
@@ -84,6 +100,10 @@ class Sample(Protocol):
     @property
     def hr(self) -> np.ndarray:
         """The original."""
+
+    @property
+    def truth(self) -> Truth | None:
+        """What degraded it, of one picture; None where that is not known."""
 
 
 class Samples(Protocol):

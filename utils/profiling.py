@@ -9,7 +9,9 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from utils.inference import code_of
 from utils.interfaces import SuperResolver
+from utils.truth import Truth
 
 HR_SIZE = (720, 1280)
 """The picture on which the literature counts multiply-adds."""
@@ -31,15 +33,18 @@ class Cost:
         }
 
 
-def model_cost(model: SuperResolver) -> Cost:
-    """Count on tensors without data; encoder and SR network together, as they are used in testing."""
+def model_cost(model: SuperResolver, truth: Truth | None = None) -> Cost:
+    """Count on tensors without data; encoder and SR network together, as they are used in testing.
+
+    truth: of one picture, whichever; for a model that has to be told.
+    """
     assert isinstance(model, nn.Module)
     lr_size = HR_SIZE[0] // model.scale, HR_SIZE[1] // model.scale
     parameters = sum(parameter.numel() for parameter in model.parameters())
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FlopCounterMode(display=False) as counter:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         lr = torch.empty(1, 3, *lr_size, device=device)
-        model.super_resolve(lr, model.encode(lr))
+        model.super_resolve(lr, code_of(model, lr, truth))
     return Cost(parameters, counter.get_total_flops() // 2, lr_size)
 
 

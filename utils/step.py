@@ -5,7 +5,7 @@ Every random draw depends on (seed, step) alone, so that a resumed run draws wha
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,6 +16,7 @@ from utils import distributed
 from utils.device import autocast
 from utils.ema import ExponentialMovingAverage
 from utils.guard import SkipGuard
+from utils.inference import code_of
 from utils.interfaces import BlindModel, Contrast, Degrader
 from utils.randomness import generator_for
 from utils.schedule import Phase
@@ -42,7 +43,8 @@ class TrainingStep:
 
     Args:
         model: the network, on its device.
-        moco: momentum contrast around its encoder.
+        moco: momentum contrast around its encoder; None for a model that is told the degradation, and learns from
+            the pixel loss of the first patches alone.
         pixel_loss: compares (sr, hr) on the 0 to 255 scale.
         contrastive_loss: of the logits.
         degradation: makes LR patches from HR patches.
@@ -56,7 +58,7 @@ class TrainingStep:
         self,
         *,
         model: BlindModel,
-        moco: Contrast,
+        moco: Contrast | None,
         pixel_loss: nn.Module,
         contrastive_loss: Callable[[Tensor], Tensor],
         degradation: Degrader,
@@ -86,10 +88,11 @@ class TrainingStep:
             the losses, on the device.
         """
         hr_pairs = hr_pairs.to(self.device, non_blocking=True).float()
+        if self.moco is None:
+            hr_pairs = hr_pairs[:, :1]
         lr_pairs = self.degrade(hr_pairs, step)
         self.optimizer.zero_grad(set_to_none=True)
-        shuffle_generator = generator_for(self.config.seed, step, STREAM_SHUFFLE)
-        losses, keys = self._backward(lr_pairs, hr_pairs[:, 0], phase, shuffle_generator)
+        losses, keys = self._backward(lr_pairs, hr_pairs[:, 0], step, phase)
         self.scaler.unscale_(self.optimizer)
         excess = self.guard.excess(losses)
         gradients = (parameter.grad for parameter in self.parameters if parameter.grad is not None)
@@ -97,7 +100,7 @@ class TrainingStep:
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip or math.inf)
         bad = self.guard.judge(excess, norm)
         self._update(bad, learning_rate)
-        if keys is not None:
+        if self.moco is not None and keys is not None:
             self.moco.enqueue(distributed.gather_rows(keys), unless=bad)
         if self.ema:
             self.ema.update(self.model)  # type: ignore[arg-type]
@@ -110,7 +113,7 @@ class TrainingStep:
         if self.config.same_degradation:
             return self.degradation.apply(hr_pairs, parameters, noise_generator)
         both = parameters, self.draw(len(hr_pairs), step, STREAM_PARTNERS)
-        patches = zip(hr_pairs.unbind(1), both, strict=True)
+        patches = zip(hr_pairs.unbind(1), both, strict=False)  # an oracle's first ones come alone
         return torch.stack([self.degradation.apply(hr, own, noise_generator) for hr, own in patches], dim=1)
 
     def draw(self, share: int, step: int, stream: int = STREAM_PARAMETERS) -> Any:
@@ -122,25 +125,19 @@ class TrainingStep:
         )
 
     def _backward(
-        self, lr_pairs: Tensor, hr: Tensor, phase: Phase, shuffle_generator: torch.Generator
+        self, lr_pairs: Tensor, hr: Tensor, step: int, phase: Phase
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Accumulate gradients. The encoder sees the whole batch at once, the SR network a part at a time."""
-        losses: dict[str, Tensor] = {}
-        keys = None
+        patches = lr_pairs.unbind(1)
         if self.config.channels_last:
-            lr, key_lr = (patch.contiguous(memory_format=torch.channels_last) for patch in lr_pairs.unbind(1))
-        else:
-            lr, key_lr = lr_pairs.unbind(1)
+            patches = tuple(patch.contiguous(memory_format=torch.channels_last) for patch in patches)
+        lr = patches[0]
         with autocast(self.device, self.config.precision):
-            if phase is Phase.FROZEN:
-                with torch.no_grad():
-                    code = self.model.encode(lr)
-            else:
-                code, logits, keys = self.moco.contrast(self.model.encoder, lr, key_lr, shuffle_generator)
-                losses["contrastive"] = self.contrastive_loss(logits)
+            code, losses, keys = self._encode(patches, step, phase)
         if phase is Phase.ENCODER:
             self.scaler.scale(losses["contrastive"]).backward()
             return losses, keys
+        contrast = [self.scaler.scale(self.config.c_weight * loss) for loss in losses.values()]
         code_leaf = code.detach().requires_grad_()
         losses["l1"] = torch.zeros((), device=self.device)
         for rows in _parts(len(lr), self.config.split_batch):
@@ -149,10 +146,23 @@ class TrainingStep:
             loss = self.pixel_loss(sr, hr[rows]) * (len(sr) / len(lr))
             self.scaler.scale(loss).backward()
             losses["l1"] += loss.detach()
-        if phase is Phase.JOINT:
-            contrastive = self.scaler.scale(self.config.c_weight * losses["contrastive"])
-            torch.autograd.backward([contrastive, code], [None, code_leaf.grad])
+        if code.requires_grad:
+            torch.autograd.backward([*contrast, code], [*(None for _ in contrast), code_leaf.grad])
         return losses, keys
+
+    def _encode(
+        self, patches: Sequence[Tensor], step: int, phase: Phase
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+        """Codes of the first patches, without gradient where frozen; the contrastive loss and its keys, if any."""
+        lr = patches[0]
+        if self.moco is None:
+            return code_of(self.model, lr, self.degradation.truth(self.draw(len(lr), step))), {}, None
+        if phase is Phase.FROZEN:
+            with torch.no_grad():
+                return self.model.encode(lr), {}, None
+        generator = generator_for(self.config.seed, step, STREAM_SHUFFLE)
+        code, logits, keys = self.moco.contrast(self.model.encoder, lr, patches[1], generator)
+        return code, {"contrastive": self.contrastive_loss(logits)}, keys
 
     def _update(self, bad: Tensor, learning_rate: float) -> None:
         """Step the optimiser unless the step is bad; a fused one decides on the device."""
@@ -174,16 +184,15 @@ class TrainingStep:
 
     def average_statistics(self) -> None:
         """Average over the ranks the batch statistics that each gathered from its own share."""
-        states = (self.model.state_dict(), self.moco.state_dict())
-        distributed.average(
-            value for state in states for name, value in state.items() if name.endswith(("running_mean", "running_var"))
-        )
+        parts = [part for part in (self.model, self.moco) if part is not None]
+        values = [item for part in parts for item in part.state_dict().items()]
+        distributed.average(value for name, value in values if name.endswith(("running_mean", "running_var")))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a step changes."""
         return {
             "model": self.model.state_dict(),
-            "moco": self.moco.state_dict(),
+            "moco": self.moco.state_dict() if self.moco is not None else None,
             "ema": self.ema.state_dict() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -193,7 +202,8 @@ class TrainingStep:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a saved state."""
         self.model.load_state_dict(state["model"])
-        self.moco.load_state_dict(state["moco"])
+        if self.moco is not None:
+            self.moco.load_state_dict(state["moco"])
         if self.ema and state["ema"]:
             self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -14,7 +14,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from model import MODELS, create_model, load_model, pretrained_path
+from model import MODELS, check_blind, create_model, load_model, pretrained_path
 from utils.inference import Upscaler
 from utils.picture import Picture, count_pixels, read_picture
 from utils.restore import OutputOptions, plan, restore_file, restore_picture
@@ -72,6 +72,8 @@ class Service:
         self.weights = {key: path for key, path in shipped.items() if path.is_file()} | (weights or {})
         if not self.weights:
             raise ValueError("no weights are shipped in experiment/pretrained; name some by --pre_train")
+        for name, scale in weights or {}:
+            check_blind(create_model(name, scale))
         self._upscalers: dict[tuple[str, int], Upscaler] = {}
         self._busy = threading.Lock()
 

@@ -18,6 +18,7 @@ from data.degradation.config import DegradationConfig
 from data.degradation.downsample import bicubic_downsample
 from data.degradation.kernels import block_covariances, gaussian_kernels
 from data.degradation.noise import gaussian_noise, quantise
+from utils.truth import Truth
 
 CLEAN_RATE = {"cdsr": 0.2, "dasr": 0.0}  # share of training pictures without noise
 
@@ -80,6 +81,13 @@ class Degradation:
         shifted = self.config.degradation == "cdsr" and self.config.downsampling == "s-fold"
         corner = self.config.scale - 1 if shifted else 0
         return gaussian_kernels(variance_1, variance_2, theta, size=self.config.blur_kernel, corner=corner)
+
+    def truth(self, parameters: Parameters) -> Truth | None:
+        """What a model may be told of pictures under these parameters; None where the blur varies over the picture."""
+        if self.config.sv_mode:
+            return None
+        kernels = self.kernels(parameters.variance_1, parameters.variance_2, parameters.theta)
+        return Truth(kernels, parameters.noise.float())
 
     def apply(self, hr: Tensor, parameters: Parameters, noise_generator: torch.Generator | None = None) -> Tensor:
         """Degrade a batch on its device.

@@ -1,0 +1,425 @@
+"""The oracle: its kernels' components, its code, and the true kernel on the way from where it is known."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import main
+import test as program
+from data import ValidationPicture
+from data.benchmark import load_testset
+from data.build_testset import main as build_testsets
+from data.degradation import Degradation, DegradationConfig
+from data.protocols import Protocol, get_protocol
+from data.validation import ValidationSet
+from main import tell_kernels
+from model import create_model, init_model, load_model, save_model
+from model.export import main as export
+from model.oracle import KernelPCA, Oracle
+from tests.test_evaluation import picture
+from tests.test_option import refusal
+from tests.test_trainer import RUN, assert_same, at_step, final_state, photographs, rows, tiny
+from utils.embeddings import collect_embeddings
+from utils.image import write_image
+from utils.inference import Upscaler
+from utils.profiling import model_cost
+from utils.truth import Truth
+from web.service import Service
+
+__all__ = ["photographs"]
+CPU = torch.device("cpu")
+SEED_OF_OTHERS = 12
+
+
+def truths(config: DegradationConfig, count: int, seed: int = SEED_OF_OTHERS) -> Truth:
+    """Random degradations of a convention, not those of the fit."""
+    degradation = Degradation(config)
+    truth = degradation.truth(degradation.draw(count, torch.Generator().manual_seed(seed)))
+    assert truth is not None
+    return truth
+
+
+def oracle(config: DegradationConfig | None = None) -> Oracle:
+    """A small one with fitted components and fresh weights."""
+    torch.manual_seed(0)
+    model = create_model("CDSR_S_oracle", 2)
+    assert isinstance(model, Oracle)
+    tell_kernels(model, Degradation(config or DegradationConfig()))
+    return model.eval()
+
+
+def reconstruct(pca: KernelPCA, kernels: torch.Tensor) -> torch.Tensor:
+    return (pca.mean + pca.spread * pca(kernels) @ pca.basis).view_as(kernels)
+
+
+# --- the components
+
+
+@pytest.mark.parametrize(
+    ("config", "mean_error"),  # of the norm of a kernel
+    [
+        (DegradationConfig(), 0.010),
+        (DegradationConfig(scale=4), 0.013),
+        (DegradationConfig(blur_type="iso_gaussian"), 1e-6),
+        (DegradationConfig(degradation="dasr", blur_type="iso_gaussian"), 1e-6),
+        (DegradationConfig(degradation="dasr", scale=4), 0.10),  # deltas to lines: standard deviations from 0.2 on
+    ],
+)
+def test_components_rebuild_kernels_they_have_not_seen(config: DegradationConfig, mean_error: float) -> None:
+    pca = oracle(config).encoder.pca
+    kernels = truths(config, 500).kernels
+    error = (reconstruct(pca, kernels) - kernels).flatten(1).norm(dim=1) / kernels.flatten(1).norm(dim=1)
+    assert error.mean() < mean_error
+    torch.testing.assert_close(pca.basis @ pca.basis.T, torch.eye(15), atol=1e-5, rtol=0)
+
+
+def test_coefficients_are_those_of_a_singular_value_decomposition() -> None:
+    kernels = truths(DegradationConfig(), 400).kernels
+    pca = KernelPCA()
+    pca.fit(kernels)
+    flat = kernels.flatten(1).double()
+    _, values, rows = torch.linalg.svd(flat - flat.mean(dim=0), full_matrices=False)
+    expected = (flat - flat.mean(dim=0)) @ rows[:15].T
+    scale = values[0] / 399**0.5  # standard deviation of the first
+    torch.testing.assert_close(pca.spread.double(), scale, rtol=1e-5, atol=0)
+    torch.testing.assert_close(pca(kernels).double().abs(), (expected / scale).abs(), atol=1e-4, rtol=0)
+
+
+def test_the_fit_is_the_same_again_whatever_else_is_drawn_and_in_any_order() -> None:
+    first = oracle().encoder.pca.state_dict()
+    torch.rand(7)
+    assert_same(oracle().encoder.pca.state_dict(), first)
+    kernels = truths(DegradationConfig(), 400).kernels
+    forward, backward = KernelPCA(), KernelPCA()
+    forward.fit(kernels)
+    backward.fit(kernels.flip(0))  # sums in another order: what another machine's rounding would do
+    torch.testing.assert_close(backward.basis, forward.basis, atol=1e-5, rtol=0)
+
+
+def test_one_kernel_alone_is_no_division_by_zero() -> None:
+    pca = KernelPCA()
+    pca.fit(truths(DegradationConfig(sig_min=2, sig_max=2, blur_type="iso_gaussian"), 9).kernels)
+    assert pca(truths(DegradationConfig(), 5).kernels).isfinite().all()
+
+
+def test_kernels_of_another_side() -> None:
+    config = DegradationConfig(blur_kernel=15)
+    pca = KernelPCA(15)
+    pca.fit(truths(config, 400).kernels)
+    assert pca.basis.shape == (15, 225)
+    with pytest.raises(ValueError, match="kernels are of side 21 and the oracle's of side 15"):
+        pca(truths(DegradationConfig(), 1).kernels)
+    with pytest.raises(ValueError, match="--blur_kernel 3 is too small"):
+        KernelPCA(3)
+
+
+# --- the code
+
+
+def test_the_code_follows_the_degradation_and_not_the_picture() -> None:
+    model = oracle()
+    truth = truths(DegradationConfig(noise=15), 4)
+    codes = model.encode_truth(truth)
+    assert codes.shape == (4, 128)
+    again = model.encode_truth(Truth(truth.kernels.flip(0), truth.noise.flip(0))).flip(0)
+    torch.testing.assert_close(again, codes)
+    other_kernels = model.encode_truth(Truth(truth.kernels.roll(1, 0), truth.noise))
+    other_noise = model.encode_truth(Truth(truth.kernels, truth.noise + 5))
+    assert ((other_kernels - codes).abs().amax(dim=1) > 1e-3).all()
+    torch.testing.assert_close(other_noise - codes, (model.encoder.linear.weight[:, 15] / 5).expand(4, -1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model.encode_truth(truth), codes)
+
+
+def test_an_upscaler_tells_the_model_and_tiles_share_the_code() -> None:
+    model = oracle()
+    lr = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(0)) * 255
+    first, second = (truths(DegradationConfig(), 1, seed) for seed in (1, 2))
+    with torch.inference_mode():
+        expected = model(lr, first).clamp(0, 255)
+    torch.testing.assert_close(Upscaler(model)(lr, first), expected, atol=1e-3, rtol=0)
+    assert (Upscaler(model)(lr, second) - expected).abs().max() > 1e-3
+    model.super_resolve = lambda lr, code: (100 + code.sum()).expand(1, 3, *(2 * side for side in lr.shape[2:]))  # type: ignore[method-assign]
+    torch.testing.assert_close(Upscaler(model, tile=32)(lr, first), Upscaler(model)(lr, first))
+
+
+def test_what_is_not_known_is_refused() -> None:
+    lr = torch.zeros(1, 3, 16, 16)
+    for upscaler in (Upscaler(oracle()), Upscaler(oracle(), self_ensemble=True)):
+        with pytest.raises(ValueError, match="nobody knows them here"):
+            upscaler(lr)
+    with pytest.raises(ValueError, match="nobody knows them here"):  # turned views would need turned kernels
+        Upscaler(oracle(), self_ensemble=True)(lr, truths(DegradationConfig(), 1))
+
+
+# --- where the truth comes from
+
+
+@pytest.mark.parametrize(("name", "scale"), [("cdsr", 1), ("dasr-iso", 2), ("dasr-aniso", 4)])
+def test_the_truth_of_a_case_is_the_response_to_a_point(name: str, scale: int) -> None:
+    protocol = get_protocol(name, scale, noise=10)
+    hr = torch.zeros(1, 1, 63, 63)
+    hr[..., 31, 31] = 255
+    for case in protocol.cases:
+        truth = protocol.truth(case)
+        assert truth is not None and truth.noise.tolist() == [10] and truth.kernels.shape == (1, 21, 21)
+        blur_alone = Degradation(replace(protocol.config, scale=1, sample_mode="s-fold"))
+        response = blur_alone.blur_and_downsample(hr, protocol.parameters("a", case))[0, 0, 21:42, 21:42] / 255
+        torch.testing.assert_close(response.flip(0, 1), truth.kernels[0], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_truth_has_the_s_fold_grid_of_its_protocol(scale: int) -> None:
+    protocol = get_protocol("cdsr", scale)
+    for case in protocol.cases:
+        truth = protocol.truth(case)
+        assert truth is not None
+        grid = torch.arange(21.0)
+        centre = [(truth.kernels[0].sum(dim=dim) * grid).sum().item() for dim in (0, 1)]
+        assert centre == pytest.approx([10 - (scale - 1) / 2] * 2, abs=1e-3)
+
+
+def test_bicubic_alone_is_a_delta() -> None:
+    protocol = get_protocol("dasr-iso", 2)
+    assert protocol.cases[0].label == "0.00"
+    delta = torch.zeros(1, 21, 21)
+    delta[0, 10, 10] = 1
+    assert torch.equal(protocol.truth(protocol.cases[0]).kernels, delta)
+
+
+def test_variant_blur_has_no_one_kernel() -> None:
+    protocol = get_protocol("cdsr-sv", 2)
+    assert all(protocol.truth(case) is None for case in protocol.cases)
+    with pytest.raises(ValueError, match="give --sv_mode 0"):
+        oracle(DegradationConfig(sv_mode=1))
+
+
+def test_validation_tells_what_was_drawn() -> None:
+    hr = picture(0)
+    degradation = Degradation(DegradationConfig(noise=20))
+    samples = ValidationSet([ValidationPicture("a", lambda: hr)] * 2, degradation)
+    for index in range(2):
+        drawn = degradation.draw(1, torch.Generator().manual_seed(index))
+        assert_same(vars(samples[index].truth), vars(degradation.truth(drawn)))
+
+
+# --- programs
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a small oracle whose result shows its code: the picture enlarged, as much brighter as the code says."""
+
+    def super_resolve(self: Oracle, lr: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.interpolate(lr, scale_factor=2, mode="bicubic") + 40 * code[:, :1, None, None]
+
+    monkeypatch.setattr(Oracle, "super_resolve", super_resolve)
+    model = oracle()
+    save_model(model, tmp_path / "oracle.pt", {"model": "CDSR_S_oracle", **DegradationConfig().describe()})
+    return tmp_path / "oracle.pt"
+
+
+@pytest.fixture
+def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / "sets" / "Tiny" / "a.png", picture(1))
+    return tmp_path / "sets"
+
+
+def evaluate(sets: Path, weights: Path, folder: str, *more: str) -> dict[str, float]:
+    words = (
+        f"--cpu --model CDSR_S_oracle --scale 2 --pre_train {weights} --test_path {sets} --test_sets Tiny "
+        f"--results {folder}"
+    )
+    assert program.main([*words.split(), *more]) == 0
+    (path,) = Path(folder).glob("Tiny_*.json")
+    return {row["case"]: row["psnr"] for row in json.loads(path.read_text())["rows"]}
+
+
+def test_a_test_tells_the_kernel_of_each_row(sets: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = evaluate(sets, weights, "plain", "--profile", "--report")
+    model = create_model("CDSR_S_oracle", 2).eval()
+    load_model(model, weights)
+    protocol = get_protocol("cdsr", 2)
+    assert isinstance(model, Oracle) and figures.keys() == {case.label for case in protocol.cases}
+    measure = program.Measures(["psnr"])
+    hr = picture(1)
+    for case, lr in zip(protocol.cases, protocol.degrade("a", hr), strict=True):
+        truth = protocol.truth(case)
+        assert truth is not None
+        with torch.inference_mode():
+            sr = model(torch.from_numpy(lr).permute(2, 0, 1)[None].float(), truth)
+        sr_picture = sr[0].clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
+        assert figures[case.label] == pytest.approx(measure(sr_picture, hr, border=2, picture="a")["psnr"], abs=1e-4)
+
+    with monkeypatch.context() as patch:  # the code of the wrong kernel
+        first = protocol.truth(protocol.cases[0])
+        patch.setattr(Protocol, "truth", lambda self, case: first)
+        wrong = evaluate(sets, weights, "wrong", "--metrics", "psnr")
+    labels = [case.label for case in protocol.cases]
+    assert wrong[labels[0]] == figures[labels[0]]
+    assert all(abs(wrong[label] - figures[label]) > 0.005 for label in labels[1:])
+
+
+def test_prepared_sets_tell_the_same(sets: Path, weights: Path) -> None:
+    plain = evaluate(sets, weights, "plain")
+    arguments = ["--hr_dir", str(sets), "--out", "prepared", "--sets", "Tiny", "--scales", "2"]
+    build_testsets(arguments)
+    assert evaluate(Path("prepared"), weights, "again") == plain
+
+
+def test_kernels_of_the_command_line_and_other_sides(sets: Path, tmp_path: Path) -> None:
+    model = create_model("CDSR_S_oracle", 2)
+    assert isinstance(model, Oracle)
+    model.encoder.pca.resize(15)
+    tell_kernels(model, Degradation(DegradationConfig(blur_kernel=15)))
+    save_model(model, tmp_path / "small.pt", {})
+    kernel = ["--sig1", "3", "--sig2", "2", "--theta", "0.5", "--blur_kernel", "15"]
+    assert evaluate(sets, tmp_path / "small.pt", "own", *kernel).keys() == {"3.0_2.0_0.5"}
+    words = f"--cpu --model CDSR_S_oracle --pre_train {tmp_path / 'small.pt'} --test_path {sets} --test_sets Tiny"
+    assert program.main([*words.split(), "--blur_kernel", "15"]) == 1  # protocol cdsr has kernels of side 21
+
+
+def test_its_codes_tell_the_kernel_alone(tmp_path: Path) -> None:
+    protocol = get_protocol("cdsr", 2)
+    write_image(tmp_path / "Set" / "a.png", picture(0))
+    write_image(tmp_path / "Set" / "b.png", picture(1))
+    codes = collect_embeddings(oracle(), {"Set": load_testset(tmp_path, "Set", protocol)}, device=CPU).codes
+    assert np.array_equal(codes[:9], codes[9:]) and len(np.unique(codes, axis=0)) == 9
+
+
+def num_weights(network: Any) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def test_costs_are_those_of_the_sr_network() -> None:
+    protocol = get_protocol("cdsr", 2)
+    cost = model_cost(oracle(), protocol.truth(protocol.cases[0]))
+    plain = create_model("CDSR_S", 2)
+    assert cost.parameters == num_weights(oracle().encoder) + num_weights(plain.sr_network)
+    assert 0.5 * model_cost(plain).multiply_adds < cost.multiply_adds < model_cost(plain).multiply_adds
+
+
+# --- weights
+
+
+def test_weights_of_an_oracle_are_named_and_not_confused(weights: Path, tmp_path: Path) -> None:
+    names = set(torch.load(weights, weights_only=True))
+    assert {name for name in names if name.startswith("E.")} == {
+        *(f"E.pca.{name}" for name in ("mean", "basis", "spread")),
+        *(f"E.linear.{name}" for name in ("weight", "bias")),
+    }
+    with pytest.raises(ValueError, match="holds oracle weights for scale 2 .* takes CDSR weights for scale 2"):
+        load_model(create_model("CDSR_S", 2), weights)
+    save_model(create_model("CDSR_S", 2), tmp_path / "blind.pt", {})
+    with pytest.raises(ValueError, match="holds CDSR weights for scale 2 .* takes oracle weights for scale 2"):
+        load_model(oracle(), tmp_path / "blind.pt")
+
+
+def test_loading_overwrites_the_fit_and_another_scale_keeps_its_own(weights: Path) -> None:
+    stored = torch.load(weights, weights_only=True)["E.pca.basis"]
+    model = oracle(DegradationConfig(scale=4))
+    own = model.encoder.pca.basis.clone()
+    load_model(model, weights)
+    assert torch.equal(model.encoder.pca.basis, stored) and not torch.equal(stored, own)
+    other = create_model("CDSR_S_oracle", 4)
+    assert isinstance(other, Oracle)
+    tell_kernels(other, Degradation(DegradationConfig(scale=4)))
+    init_model(other, weights)
+    assert torch.equal(other.encoder.pca.basis, own)
+    assert torch.equal(other.encoder.linear.weight, model.encoder.linear.weight)
+
+
+def test_programs_for_own_pictures_refuse(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--pre_train", str(weights), "--model", "CDSR_S_oracle"]
+    assert export([*words, "--to", "torchscript"]) == 1
+    assert "nobody knows them here" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="nobody knows them here"):
+        Service(CPU, tmp_path, weights={("CDSR_S_oracle", 2): weights})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--dir_demo a.png", "nobody knows that of your pictures"),
+        ("--sv_mode 3", "spatially variant blur has many"),
+        ("--protocol cdsr-sv", "spatially variant blur has many"),
+        ("--self_ensemble", "leave it out"),
+        ("--epochs_encoder 2", "has no encoder to train first"),
+    ],
+)
+def test_options_that_an_oracle_cannot_have(capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
+    assert message in refusal(capsys, f"--model CDSR_oracle {words}")
+
+
+# --- training
+
+
+def command(photographs: Path, *more: str) -> list[str]:
+    return tiny(photographs, "--model", "CDSR_S_oracle", "--epochs_encoder", "-1", "--freeze_epoch", "1", *more)
+
+
+def test_a_run_trains_l1_alone_and_never_freezes(photographs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert main.main(command(photographs, "--epochs_sr", "1")) == 0
+    before = final_state()["model"]["encoder.linear.weight"]
+    assert main.main(command(photographs, "--resume", "-1", "--positive", "d")) == 0
+    state = final_state()
+    assert not torch.equal(state["model"]["encoder.linear.weight"], before) and state["moco"] is None
+    assert [row["phase"] for row in rows("phase")] == ["joint"] * 8
+    assert all("contrastive" not in row for row in rows("l1"))
+    assert "--positive has no effect: CDSR_S_oracle has no contrastive loss" in caplog.text
+    model = create_model("CDSR_S_oracle", 2)
+    load_model(model, max((RUN / "model").iterdir()))
+    assert torch.equal(model.encoder.pca.basis, oracle().encoder.pca.basis)
+
+
+@pytest.mark.parametrize("more", [["--ema", "0.9"], ["--precision", "bf16", "--split_batch", "2"]])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    assert main.main(command(photographs, *more)) == 0
+    expected = final_state()
+    with monkeypatch.context() as patch:
+        at_step(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert main.main(command(photographs, *more, "--reset")) == 128 + signal.SIGTERM
+    assert main.main(command(photographs, *more, "--resume", "-1")) == 0
+    assert_same(final_state(), expected)
+
+
+def test_splitting_the_batch_changes_nothing(photographs: Path) -> None:
+    assert main.main(command(photographs, "--optimizer", "SGD")) == 0
+    whole: dict[str, Any] = final_state()["model"]
+    assert main.main(command(photographs, "--optimizer", "SGD", "--reset", "--split_batch", "3")) == 0
+    for name, value in final_state()["model"].items():
+        torch.testing.assert_close(value, whole[name], atol=1e-5, rtol=1e-5)
+
+
+def test_the_truth_told_in_training_is_that_of_the_step(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Truth] = []
+    original = Oracle.encode_truth
+
+    def listen(self: Oracle, truth: Truth) -> torch.Tensor:
+        told.append(truth)
+        return original(self, truth)
+
+    monkeypatch.setattr(Oracle, "encode_truth", listen)
+    applied: list[tuple[torch.Size, Any]] = []
+    apply = Degradation.apply
+
+    def watch(self: Degradation, hr: torch.Tensor, parameters: Any, *rest: Any) -> torch.Tensor:
+        applied.append((hr.shape, parameters))
+        return apply(self, hr, parameters, *rest)
+
+    monkeypatch.setattr(Degradation, "apply", watch)
+    assert main.main(command(photographs, "--epochs_sr", "1")) == 0
+    degradation = Degradation(DegradationConfig(noise=10))
+    for truth, (shape, parameters) in zip(told[:4], applied[:4], strict=True):
+        assert shape == (4, 1, 3, 24, 24)  # the first patches alone
+        assert_same(vars(truth), vars(degradation.truth(parameters)))

@@ -1,0 +1,21 @@
+"""The true degradation of pictures, where it is known: what a model may be told instead of estimating it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What blurred and disturbed B pictures, each of them all over alike."""
+
+    kernels: Tensor  # (B, k, k) float32, each of sum 1
+    noise: Tensor  # (B,) float32: standard deviation, grey levels of 0 to 255
+
+    def to(self, device: torch.device) -> "Truth":
+        """Copy to a device without making the CPU wait for a GPU, which takes pinned memory."""
+        tensors = (self.kernels, self.noise)
+        if device.type == "cuda":
+            tensors = (self.kernels.pin_memory(), self.noise.pin_memory())
+        return Truth(*(tensor.to(device, non_blocking=True) for tensor in tensors))
