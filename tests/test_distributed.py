@@ -58,6 +58,7 @@ def train(rank: int = 0, world_size: int = 1, *, name: str) -> dict[str, Any]:
         hr = torch.from_numpy(np.random.default_rng(index).integers(0, 256, (GLOBAL_BATCH, 2, 3, 24, 24), np.uint8))
         own = hr[rank * share : (rank + 1) * share]
         losses.append(step(own, step=index, phase=Phase.JOINT, learning_rate=1e-3))
+    step.average_statistics()
     return {"model": step.model.state_dict(), "moco": step.moco.state_dict() if step.moco else {}, "losses": losses}
 
 

@@ -86,9 +86,9 @@ def own_rows(tensor: Tensor) -> Tensor:
 
 def average(tensors: Iterable[Tensor]) -> None:
     """Replace each tensor by its mean over the ranks, in place, by one all-reduce."""
-    if world_size() == 1:
-        return
     listed = list(tensors)
+    if world_size() == 1 or not listed:
+        return
     flat = torch.cat([tensor.reshape(-1) for tensor in listed])
     dist.all_reduce(flat)
     flat /= world_size()
