@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from data.df2k import TrainingCrops
+from utils.device import send
 
 SHARE_OF_FREE_MEMORY = 0.5
 """The pictures may take this much of a GPU's free memory."""
@@ -59,10 +60,7 @@ class ResidentCrops:
         return self.pixels[index].permute(0, 1, 4, 2, 3)  # (B, 2, P, P, 3) -> (B, 2, 3, P, P)
 
     def _send(self, array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        if self.device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True)
+        return send(torch.from_numpy(np.ascontiguousarray(array)), self.device)
 
     def _turned_grid(self, orientations: Tensor) -> tuple[Tensor, Tensor]:
         """Source row and column of every pixel of a crop turned by `orient`, each (B, 2, P, P)."""

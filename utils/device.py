@@ -4,6 +4,7 @@ import contextlib
 import resource
 
 import torch
+from torch import Tensor
 
 AUTOCAST_DTYPES = {"half": torch.float16, "bf16": torch.bfloat16}
 
@@ -60,3 +61,10 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def send(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Copy without making the CPU wait for a GPU, which takes pinned memory."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, dtype or tensor.dtype, non_blocking=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from utils.device import send
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -14,8 +16,5 @@ class Truth:
     noise: Tensor  # (B,) float32: standard deviation, grey levels of 0 to 255
 
     def to(self, device: torch.device) -> "Truth":
-        """Copy to a device without making the CPU wait for a GPU, which takes pinned memory."""
-        tensors = (self.kernels, self.noise)
-        if device.type == "cuda":
-            tensors = (self.kernels.pin_memory(), self.noise.pin_memory())
-        return Truth(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+        """Copy to a device."""
+        return Truth(send(self.kernels, device), send(self.noise, device))

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from utils.device import send
+
 
 def gaussian_noise(shape: torch.Size, level: Tensor, generator: torch.Generator) -> Tensor:
     """Noise of the given shape (B, ...), whose standard deviation is level (B,), in the units of the picture.
@@ -10,9 +12,7 @@ def gaussian_noise(shape: torch.Size, level: Tensor, generator: torch.Generator)
     It is drawn on the generator's device, independently for each value. level: on the CPU; copied without waiting.
     """
     noise = torch.randn(shape, generator=generator, device=generator.device)
-    if noise.device.type == "cuda":
-        level = level.pin_memory()
-    level = level.to(noise.device, noise.dtype, non_blocking=True)
+    level = send(level, noise.device, noise.dtype)
     return noise.mul_(level.reshape(-1, *(1,) * (len(shape) - 1)))
 
 

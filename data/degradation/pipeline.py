@@ -18,6 +18,7 @@ from data.degradation.config import DegradationConfig
 from data.degradation.downsample import bicubic_downsample
 from data.degradation.kernels import block_covariances, gaussian_kernels
 from data.degradation.noise import gaussian_noise, quantise
+from utils.device import send
 from utils.truth import Truth
 
 CLEAN_RATE = {"cdsr": 0.2, "dasr": 0.0}  # share of training pictures without noise
@@ -109,7 +110,7 @@ class Degradation:
             kernels = self.kernels(parameters.variance_1, parameters.variance_2, parameters.theta)
             padding: Padding = "replicate" if self.config.degradation == "cdsr" else "reflect"
             stride = self.config.scale if self.config.downsampling == "s-fold" else 1
-            lr = blur(planes, _to_device_of(hr, kernels), padding=padding, stride=stride)
+            lr = blur(planes, send(kernels, hr.device, hr.dtype), padding=padding, stride=stride)
         if self.config.downsampling == "bicubic":
             lr = bicubic_downsample(lr, self.config.scale, edges="replicate")
         return lr.reshape(*hr.shape[:-2], *lr.shape[-2:])
@@ -128,13 +129,6 @@ class Degradation:
         covariances = block_covariances(mode, scale=scale, rows=rows, columns=columns, seeds=parameters.seed)
 
         def kernels_of_row(row: int) -> Tensor:
-            return _to_device_of(planes, self.kernels(*(values[:, row] for values in covariances)))
+            return send(self.kernels(*(values[:, row] for values in covariances)), planes.device, planes.dtype)
 
         return blur_blocks(planes, kernels_of_row, stride=scale)
-
-
-def _to_device_of(tensor: Tensor, kernels: Tensor) -> Tensor:
-    """Copy without making the CPU wait for the GPU, which takes pinned memory."""
-    if tensor.device.type == "cuda":
-        kernels = kernels.pin_memory()
-    return kernels.to(tensor.device, tensor.dtype, non_blocking=True)
