@@ -10,19 +10,16 @@ held out here; one turn serves both crops of a pair, which are turned independen
 order and crops is not part of a checkpoint, so that a resumed run sees other batches.
 """
 
-import functools
 import logging
 import re
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from data.crops import CropPlan, draw_crops, orient
 from data.sources import MAX_NAMED, PictureSource, warn_once
 from utils.image import ImageError
-
-_ORDER, _CROPS, _PARTNERS = 0, 1, 2  # streams of random numbers
 
 logger = logging.getLogger("cdsr")
 
@@ -32,57 +29,6 @@ class TrainingSetError(ValueError):
 
     def __str__(self) -> str:
         return super().__str__().rpartition(f"{type(self).__name__}: ")[2].strip()
-
-
-@dataclass(frozen=True)
-class CropPlan:
-    """What one batch of B pairs is made of."""
-
-    pictures: np.ndarray  # (B,) int64: indices into the source
-    partners: np.ndarray  # (B,) int64: the same of the second patches
-    corners: np.ndarray  # (B, 2, 2) int64: (top, left) of either patch
-    orientations: np.ndarray  # (B, 2) int64: 0 to 7, see `orient`
-
-    @property
-    def pairs(self) -> np.ndarray:
-        """Pictures of both patches, (B, 2) int64."""
-        return np.stack([self.pictures, self.partners], axis=1)
-
-
-def draw_crops(
-    seed: int,
-    step: int,
-    batch_size: int,
-    sizes: np.ndarray,
-    patch: int,
-    augment: bool = True,
-    same_picture: bool = True,
-) -> CropPlan:
-    """Plan of the batch of global step `step`.
-
-    sizes: (N, 2) int64, height and width of each picture, at least `patch`. The pictures of consecutive batches follow
-    each other in a shuffled order that holds every picture once, drawn anew for each pass.
-    same_picture: else the second patch is of any of the N - 1 other pictures.
-    """
-    passes, places = np.divmod(step * batch_size + np.arange(batch_size), len(sizes))
-    pictures = np.empty(batch_size, np.int64)
-    for pass_index in np.unique(passes):
-        rows = passes == pass_index
-        pictures[rows] = _shuffled(seed, int(pass_index), len(sizes))[places[rows]]
-    partners = pictures
-    if not same_picture:
-        partners = (pictures + _generator(seed, _PARTNERS, step).integers(1, len(sizes), batch_size)) % len(sizes)
-    generator = _generator(seed, _CROPS, step)
-    room = np.stack([sizes[pictures], sizes[partners]], axis=1) - patch + 1  # (B, 2, 2)
-    corners = np.floor(generator.random((batch_size, 2, 2)) * room).astype(np.int64)
-    orientations = generator.integers(8, size=(batch_size, 2)) if augment else np.zeros((batch_size, 2), np.int64)
-    return CropPlan(pictures, partners, corners, orientations)
-
-
-def orient(crop: np.ndarray, orientation: int) -> np.ndarray:
-    """View of a square (P, P, 3) crop: turned by 90 degrees `orientation` % 4 times, and mirrored from 4 on."""
-    turned = np.rot90(crop, orientation % 4)
-    return turned[:, ::-1] if orientation >= 4 else turned
 
 
 class TrainingCrops(Dataset[torch.Tensor]):
@@ -213,16 +159,3 @@ def split_range(data_range: str, count: int) -> tuple[np.ndarray, np.ndarray]:
             f"{validation[0] + 1} to {validation[-1] + 1} for validation"
         )
     return train, validation
-
-
-@functools.lru_cache(maxsize=4)
-def _shuffled(seed: int, pass_index: int, count: int) -> np.ndarray:
-    order = _generator(seed, _ORDER, pass_index).permutation(count)
-    order.flags.writeable = False
-    return order
-
-
-def _generator(seed: int, stream: int, index: int) -> np.random.Generator:
-    """Counter-based random numbers: a sequence of its own for each (seed, stream, index), with no state before it."""
-    key = np.array([seed, index], np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, stream]))

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 import data.build_lmdb
 from data import build_train_loader, build_validation_pictures
 from data.build_lmdb import build_lmdb
-from data.df2k import TrainingCrops, TrainingSetError, draw_crops, orient, split_range
+from data.crops import draw_crops, orient
+from data.df2k import TrainingCrops, TrainingSetError, split_range
 from data.lmdb import METADATA_KEY, LmdbSource, encode_metadata, picture_key
 from data.sources import FolderSource, find_pictures, open_source
 from utils.image import read_rgb, write_image

@@ -10,8 +10,9 @@ import torch
 
 import main
 from data import build_train_loader
+from data.crops import draw_crops
 from data.degradation import Degradation, DegradationConfig, Parameters
-from data.df2k import TrainingCrops, TrainingSetError, draw_crops
+from data.df2k import TrainingCrops, TrainingSetError
 from data.resident import ResidentCrops
 from data.sources import open_source
 from tests.test_data import PATCH, SIZES, batches_of, coordinates, make_args, make_crops, truncate
