@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.dqa import DQA, NEGATIVE_SLOPE
-from model.encoder import RGB_RANGE, Encoder
+from model.common import RGB_RANGE, as_autocast, at_full_precision
+from model.dqa import DQA
+from model.dynamic_conv import DABlock
+from model.encoder import Encoder
 from model.rrdb import RESIDUAL_SCALE, ResidualDenseBlock
 
 NUM_CODE_LAYERS = 4
@@ -25,26 +26,14 @@ class CDSRSize(NamedTuple):
     num_codes: int = 1024
 
 
-class CodeModulation(nn.Module):
-    """Adapt the feature to the picture's code by two DQA, each followed by a convolution, with a shortcut."""
+class CodeModulation(DABlock):
+    """DASR's block with DQA, under a code of its own."""
 
     def __init__(self, num_features: int, code_dim: int) -> None:
-        super().__init__()
-        self.code_map = nn.Sequential(
+        code_map = nn.Sequential(
             nn.Linear(code_dim, code_dim), nn.PReLU(), nn.Linear(code_dim, num_features), nn.Sigmoid()
         )
-        self.dqa1 = DQA(num_features)
-        self.conv1 = nn.Conv2d(num_features, num_features, 3, padding=1)
-        self.dqa2 = DQA(num_features)
-        self.conv2 = nn.Conv2d(num_features, num_features, 3, padding=1)
-
-    def forward(self, feat: Tensor, code: Tensor) -> Tensor:
-        """Adapt feat (B, C, H, W) to the shared code (B, code_dim); the shape stays."""
-        block_code = self.code_map(code)  # (B, C)
-        adapted = F.leaky_relu(self.dqa1(feat, block_code), NEGATIVE_SLOPE)
-        adapted = F.leaky_relu(self.conv1(adapted), NEGATIVE_SLOPE)
-        adapted = F.leaky_relu(self.dqa2(adapted, block_code), NEGATIVE_SLOPE)
-        return feat + self.conv2(adapted)
+        super().__init__(num_features, DQA, code_map)
 
 
 class CDSRBlock(nn.Module):
@@ -78,22 +67,12 @@ class SRNetwork(nn.Module):
     def forward(self, lr: Tensor, code: Tensor) -> Tensor:
         """Map lr (B, 3, H, W) in [0, 1] and code (B, code_dim) to sr (B, 3, scale*H, scale*W), near [0, 1]."""
         code = self.code_map(code)
-        shallow = _at_full_precision(self.head, lr)
-        if torch.is_autocast_enabled(lr.device.type):
-            shallow = shallow.to(torch.get_autocast_dtype(lr.device.type))
+        shallow = as_autocast(at_full_precision(self.head, lr))
         feat = shallow
         for block in self.blocks:
             feat = block(feat, code)
-        sr = _at_full_precision(self.tail, self.trunk_conv(feat) + shallow)
+        sr = at_full_precision(self.tail, self.trunk_conv(feat) + shallow)
         return F.pixel_shuffle(sr, self.scale)
-
-
-def _at_full_precision(conv: nn.Conv2d, feat: Tensor) -> Tensor:
-    """Convolve in the weights' own precision, also under autocast: bf16 cannot hold the 256 levels of a pixel."""
-    if not torch.is_autocast_enabled(feat.device.type):
-        return conv(feat)
-    with torch.autocast(feat.device.type, enabled=False):
-        return conv(feat.to(conv.weight.dtype))
 
 
 class CDSR(nn.Module):

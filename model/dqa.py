@@ -5,42 +5,12 @@ code, and the answer becomes one 3x3 depthwise kernel per picture and channel.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-NEGATIVE_SLOPE = 0.1
+from model.dynamic_conv import DAConv
 
-
-def dynamic_depthwise_conv(feat: Tensor, kernels: Tensor) -> Tensor:
-    """Convolve every channel of every picture with a kernel of its own, zero padding, same size.
-
-    Args:
-        feat: (B, C, H, W).
-        kernels: (B, C, k, k), k odd.
-    """
-    if feat.is_cuda:
-        return sum_of_shifted_products(feat, kernels)
-    batch, channels, height, width = feat.shape
-    size = kernels.shape[-1]
-    feat = feat.reshape(1, batch * channels, height, width)
-    kernels = kernels.reshape(batch * channels, 1, size, size)
-    return F.conv2d(feat, kernels, padding=size // 2, groups=batch * channels).view(batch, channels, height, width)
-
-
-def sum_of_shifted_products(feat: Tensor, kernels: Tensor) -> Tensor:
-    """The same convolution, one product for each tap, which a compiler fuses into one pass; for GPUs.
-
-    A convolution with a group for every channel of every picture has no fast kernel there.
-    """
-    height, width = feat.shape[2:]
-    size = kernels.shape[-1]
-    padded = F.pad(feat, (size // 2,) * 4)
-    result = torch.zeros_like(feat)
-    for row in range(size):
-        for column in range(size):
-            shifted = padded[:, :, row : row + height, column : column + width]
-            result = result + shifted * kernels[:, :, row, column, None, None]
-    return result
+REDUCTION = 2
+"""Of the channel attention of CDSR's dynamic convolutions, with the query and without."""
 
 
 class CodeQuery(nn.Module):
@@ -61,43 +31,15 @@ class CodeQuery(nn.Module):
         return self.gamma * attended + code_bc
 
 
-class ChannelAttention(nn.Module):
-    """Scale each channel by a gate computed from the code."""
-
-    def __init__(self, num_features: int, reduction: int = 2) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv2d(num_features, num_features // reduction, 1, bias=False)
-        self.excite = nn.Conv2d(num_features // reduction, num_features, 1, bias=False)
-
-    def forward(self, feat: Tensor, code_bc: Tensor) -> Tensor:
-        """Scale feat (B, C, H, W) by gates in (0, 1) from the code (B, C)."""
-        code_bc11 = code_bc[:, :, None, None]
-        return feat * self.excite(F.leaky_relu(self.squeeze(code_bc11), NEGATIVE_SLOPE)).sigmoid()
-
-
-class DQA(nn.Module):
-    """A depthwise convolution with kernels drawn from the code as the feature queries it, plus channel attention.
+class DQA(DAConv):
+    """A dynamic convolution whose code is enriched by what the feature asks of it.
 
     Args:
         num_features: channels of the feature and length of the code.
         kernel_size: side of the dynamic kernels.
     """
 
-    def __init__(self, num_features: int = 64, *, kernel_size: int = 3) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
-        self.code_query = CodeQuery(num_features)
-        self.kernel = nn.Sequential(
-            nn.Linear(num_features, num_features, bias=False),
-            nn.LeakyReLU(NEGATIVE_SLOPE),
-            nn.Linear(num_features, num_features * kernel_size**2, bias=False),
-        )
-        self.conv = nn.Conv2d(num_features, num_features, 1)
-        self.channel_attention = ChannelAttention(num_features)
+    code_query: CodeQuery
 
-    def forward(self, feat: Tensor, code_bc: Tensor) -> Tensor:
-        """Adapt the feature (B, C, H, W) to the code (B, C); the size stays."""
-        enriched = self.code_query(feat, code_bc)
-        kernels = self.kernel(enriched).view(*feat.shape[:2], self.kernel_size, self.kernel_size)
-        adapted = F.leaky_relu(dynamic_depthwise_conv(feat, kernels), NEGATIVE_SLOPE)
-        return self.conv(adapted) + self.channel_attention(feat, code_bc)
+    def __init__(self, num_features: int = 64, *, kernel_size: int = 3) -> None:
+        super().__init__(num_features, kernel_size=kernel_size, reduction=REDUCTION, code_query=CodeQuery(num_features))

@@ -4,10 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.common import NEGATIVE_SLOPE, RGB_RANGE
 from model.csc import CSC
-from model.lpe import LPE, NEGATIVE_SLOPE
-
-RGB_RANGE = 255.0
+from model.lpe import LPE
 
 
 class Encoder(nn.Module):

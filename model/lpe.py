@@ -11,53 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.sync_norm import BatchNorm2d
-
-NEGATIVE_SLOPE = 0.1
-
-
-class ConvNormAct(nn.Module):
-    """Convolution, batch normalisation, LeakyReLU(0.1)."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, padding: int = 0
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride=stride, padding=padding)
-        self.norm = BatchNorm2d(out_channels)
-
-    def forward(self, feat: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, out_channels, H', W')."""
-        return F.leaky_relu(self.norm(self.conv(feat)), NEGATIVE_SLOPE)
-
-
-def mean_over_tiles(branch: nn.Module, lr: Tensor, *, tile: int, stride: int, halo: int) -> Tensor:
-    """Average a branch's feature over the picture without holding it whole.
-
-    Args:
-        branch: maps (B, C, H, W) to a feature with one row for every `stride` rows, and columns alike.
-        lr: (B, C, H, W).
-        tile: side of a tile, rounded up to strides.
-        stride: pixels from one row of the feature to the next.
-        halo: pixels computed around a tile and left out, a multiple of `stride` that covers what the branch sees.
-
-    Returns:
-        (B, C') float32, equal to `branch(lr).mean(dim=(2, 3))` up to rounding.
-    """
-    height, width = lr.shape[2:]
-    step = -(-tile // stride) * stride
-    total, count = torch.zeros((), device=lr.device), 0
-    for top in range(0, height, step):
-        for left in range(0, width, step):
-            above, before = min(top, halo), min(left, halo)
-            piece = lr[:, :, top - above : top + step + halo, left - before : left + step + halo]
-            if min(piece.shape[2] - above, piece.shape[3] - before) < (stride if stride > 2 else 1):
-                continue  # less than a patch is left
-            rows, columns = (slice(start // stride, (start + step) // stride) for start in (above, before))
-            feat = branch(piece)[:, :, rows, columns]
-            total = total + feat.float().sum(dim=(2, 3))
-            count += feat.shape[2] * feat.shape[3]
-    return total / count
+from model.common import NEGATIVE_SLOPE, ConvNormAct, mean_over_tiles
 
 
 class LPE(nn.Module):
@@ -111,7 +65,12 @@ class LPE(nn.Module):
             # Halos cover what a branch sees: 3 + 1 + 2*3 pixels, and 3 patches.
             pixel = mean_over_tiles(self.pixel_branch, lr, tile=tile, stride=2, halo=12)
             patch = mean_over_tiles(
-                self.patch_branch, patches, tile=tile, stride=self.patch_size, halo=3 * self.patch_size
+                self.patch_branch,
+                patches,
+                tile=tile,
+                stride=self.patch_size,
+                halo=3 * self.patch_size,
+                least=self.patch_size,
             )
         return self.mlp(torch.cat([pixel, patch], dim=1))
 

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from loss import contrastive_loss
 from model import MODELS, create_model, register
 from model.cdsr import CDSR
-from model.dqa import DQA, CodeQuery, dynamic_depthwise_conv, sum_of_shifted_products
+from model.dqa import DQA, CodeQuery
+from model.dynamic_conv import dynamic_depthwise_conv, sum_of_shifted_products
 from model.moco import MoCo
 from model.published import TRAINING_ONLY, load_published, published_name, to_published
 from tests.assets.fill_weights import fill
