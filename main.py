@@ -134,7 +134,7 @@ def build_training_step(args: argparse.Namespace, degradation: Degradation, devi
     pixel_loss = PixelLoss(args.loss, rgb_range=args.rgb_range).to(device)
     model = build_model(args, device)
     if isinstance(model, Bicubic):
-        raise ValueError(f"--model {args.model} has nothing to train; give CDSR or CDSR_S")
+        raise ValueError(f"--model {args.model} has nothing to train; give CDSR, CDSR_S, DASR or DASR_S")
     if isinstance(model, Informed):
         tell_kernels(model, degradation)
         warn_of_contrast(args)

@@ -48,6 +48,26 @@ _FAST = {  # 100,000 steps of the SR network; docs/log.md says what it was compa
     "ema": 0.999,
 }
 
+_DASR = {
+    "model": "DASR",
+    "degradation": "dasr",
+    "blur_type": "iso_gaussian",
+    "blur_kernel": 21,
+    "noise": 0.0,
+    "patch_size": 48,
+    "batch_size": 32,
+    "test_every": 1000,
+    "epochs_encoder": 100,
+    "epochs_sr": 500,
+    "freeze_epoch": 600,  # never
+    "lr_encoder": 1e-3,
+    "lr_decay_encoder": 60,
+    "gamma_encoder": 0.1,
+    "lr_sr": 1e-4,
+    "lr_decay_sr": 125,
+    "gamma_sr": 0.5,
+}
+
 TEMPLATES: dict[str, dict[str, Any]] = {
     "quickstart": {
         **_PAPER,
@@ -70,6 +90,17 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     "fast_x2": {**_FAST, "scale": 2, "sig_min": 0.35, "sig_max": 5.0},
     "fast_x4": {**_FAST, "scale": 4, "sig_min": 0.7, "sig_max": 10.0},
     "fast_x4_noise15": {**_FAST, "scale": 4, "sig_min": 0.7, "sig_max": 10.0, "noise": 15.0},
+    "dasr_x2": {**_DASR, "scale": 2, "sig_min": 0.2, "sig_max": 2.0},
+    "dasr_x3": {**_DASR, "scale": 3, "sig_min": 0.2, "sig_max": 3.0},
+    "dasr_x4": {**_DASR, "scale": 4, "sig_min": 0.2, "sig_max": 4.0},
+    "dasr_x4_aniso": {
+        **_DASR,
+        "scale": 4,
+        "blur_type": "aniso_gaussian",
+        "lambda_min": 0.2,
+        "lambda_max": 4.0,
+        "noise": 25.0,
+    },
 }
 
 
@@ -218,8 +249,8 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--model",
         default="CDSR",
-        help="CDSR, CDSR_S (small, for CPUs), CDSR_oracle or CDSR_S_oracle (told the true kernel and noise level), "
-        "bicubic or bicubic_matlab",
+        help="CDSR, DASR, their small forms CDSR_S and DASR_S, CDSR_oracle or CDSR_S_oracle (told the true kernel and "
+        "noise level), bicubic or bicubic_matlab",
     )
     group.add_argument("--pre_train", type=Path, help="weights to start from or to test (.pt, .safetensors)")
     group.add_argument("--init_from", type=Path, help="start from these weights of any scale, all but the tail")

@@ -9,6 +9,7 @@ from model.common import RGB_RANGE, as_autocast, at_full_precision
 from model.dqa import DQA
 from model.dynamic_conv import DABlock
 from model.encoder import Encoder
+from model.lpe import LPE
 from model.rrdb import RESIDUAL_SCALE, ResidualDenseBlock
 
 NUM_CODE_LAYERS = 4
@@ -88,7 +89,8 @@ class CDSR(nn.Module):
         size = size or CDSRSize()
         self.scale = scale
         self.size = size
-        self.encoder = Encoder(widths=size.encoder_widths, code_dim=size.code_dim, num_codes=size.num_codes)
+        lpe = LPE(widths=size.encoder_widths, feature_dim=size.code_dim)
+        self.encoder = Encoder(lpe, code_dim=size.code_dim, num_codes=size.num_codes)
         self.sr_network = SRNetwork(scale=scale, size=size)
 
     def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:

@@ -1,4 +1,6 @@
-"""The encoder E: LPE and CSC give the code of a picture; a projection head serves the contrastive loss."""
+"""The encoder E: a trunk (CDSR: LPE, then CSC) gives the code of a picture; a projection head serves the contrastive
+loss.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -6,32 +8,34 @@ from torch import Tensor, nn
 
 from model.common import NEGATIVE_SLOPE, RGB_RANGE
 from model.csc import CSC
-from model.lpe import LPE
 
 
 class Encoder(nn.Module):
-    """Content and degradation aware encoder.
+    """Content and degradation aware encoder; DASR's where its trunk and no codebook are given.
 
     Args:
-        widths: channels of the three stages of the LPE.
+        lpe: the trunk, from pictures (B, 3, H, W) to features (B, code_dim), with `tile` as a second argument.
         code_dim: length of the code.
-        num_codes: rows of the codebook.
+        num_codes: rows of the codebook; None: the feature itself is the code.
+        divisor: of the pixels in [0, 255], for the range that the trunk sees.
     """
 
     def __init__(
-        self, *, widths: tuple[int, int, int] = (64, 128, 256), code_dim: int = 256, num_codes: int = 1024
+        self, lpe: nn.Module, *, code_dim: int, num_codes: int | None = None, divisor: float = RGB_RANGE
     ) -> None:
         super().__init__()
         self.code_dim = code_dim
-        self.lpe = LPE(widths=widths, feature_dim=code_dim)
-        self.csc = CSC(num_codes=num_codes, dim=code_dim)
+        self.divisor = divisor
+        self.lpe = lpe
+        self.csc = None if num_codes is None else CSC(num_codes=num_codes, dim=code_dim)
         self.projection = nn.Sequential(
             nn.Linear(code_dim, code_dim), nn.LeakyReLU(NEGATIVE_SLOPE), nn.Linear(code_dim, code_dim)
         )
 
     def forward(self, lr: Tensor, tile: int | None = None) -> Tensor:
         """Encode LR pictures (B, 3, H, W) in [0, 255] as codes (B, code_dim); `tile` bounds the memory."""
-        return self.csc(self.lpe(lr / RGB_RANGE, tile))
+        feature = self.lpe(lr / self.divisor, tile)
+        return feature if self.csc is None else self.csc(feature)
 
     def project(self, code: Tensor) -> Tensor:
         """Map codes (B, code_dim) to the unit vectors (B, code_dim) that the contrastive loss compares."""

@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, export, check."""
     parser = argparse.ArgumentParser(prog="python -m model.export", description="Export a model with its weights.")
     parser.add_argument("--pre_train", type=Path, required=True, help="weights (.pt, .safetensors)")
-    parser.add_argument("--model", default="CDSR", help="CDSR or CDSR_S")
+    parser.add_argument("--model", default="CDSR", help="CDSR, CDSR_S, DASR or DASR_S")
     parser.add_argument("--scale", type=int, default=2, choices=(1, 2, 3, 4))
     parser.add_argument("--to", choices=sorted(SUFFIXES), required=True)
     parser.add_argument("--out", type=Path, help="default: beside the weights, with the suffix .onnx or .ts")

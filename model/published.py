@@ -1,17 +1,18 @@
 """The published checkpoint naming, mapped to and from the names of this project (DESIGN.md, section 4).
 
-A published CDSR file is a plain state dict: `G.*` is the SR network, `E.encoder_q.*` the encoder. A training
-checkpoint of the published code also holds `E.encoder_k.*`, `E.queue` and `E.queue_ptr`, which no test needs.
+A published file, of CDSR or of DASR, is a plain state dict: `G.*` is the SR network, `E.encoder_q.*` the encoder.
+Training checkpoints of CDSR's code and all files of DASR's also hold `E.encoder_k.*`, `E.queue` and `E.queue_ptr`,
+which no test needs.
 """
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor, nn
 
-TAIL = ("G.upsampler.", "E.pca.")
-"""What a change of scale leaves behind: the upsampler, and an oracle's components of that scale's kernels."""
+TAIL = ("G.upsampler.", "G.tail.", "E.pca.")
+"""What a change of scale leaves behind: the upsampler of CDSR, of DASR, an oracle's components of that scale's kernels."""
 
 TRAINING_ONLY = ("E.encoder_k.", "E.queue")
 
@@ -22,10 +23,14 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], str] | str], ...] = (
     (r"^sr_network\.tail\.", "G.upsampler.0."),
     (r"^sr_network\.trunk_conv\.", "G.trunk_conv."),
     (r"^sr_network\.blocks\.", "G.RRDB_trunk."),
+    (r"^sr_network\.first_conv\.", "G.head.0."),
+    (r"^sr_network\.upsampler\.", "G.tail.0."),
+    (r"^sr_network\.last_conv\.", "G.tail.1."),
+    (r"^sr_network\.", "G."),
     (r"\.dense_blocks\.(\d+)\.convs\.(\d+)\.", lambda m: f".RDB{int(m[1]) + 1}.conv{int(m[2]) + 1}."),
     (r"\.modulation\.code_map\.", ".SFT.fc."),
-    (r"\.modulation\.dqa(\d)\.", r".SFT.dab.da_conv\1."),
-    (r"\.modulation\.conv(\d)\.", r".SFT.dab.conv\1."),
+    (r"\.modulation\.", ".SFT.dab."),
+    (r"\.dqa(\d)\.", r".da_conv\1."),
     (r"\.code_query\.gamma$", ".sf_attn.gamma"),
     (r"\.code_query\.(query|key|value)\.", r".sf_attn.\1_conv."),
     (r"\.channel_attention\.squeeze\.", ".ca.conv_du.0."),
@@ -37,6 +42,8 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], str] | str], ...] = (
     (r"\.lpe\.patch_branch\.(\d)\.conv\.", lambda m: f".pconv{int(m[1]) + 1}.conv1."),
     (r"\.lpe\.patch_branch\.(\d)\.norm\.", lambda m: f".pconv{int(m[1]) + 1}.bn1."),
     (r"\.lpe\.mlp\.", ".mlp1."),
+    (r"\.lpe\.convs\.(\d)\.conv\.", lambda m: f".E.{3 * int(m[1])}."),
+    (r"\.lpe\.convs\.(\d)\.norm\.", lambda m: f".E.{3 * int(m[1]) + 1}."),
     (r"\.csc\.codebook$", ".feature_bank.weight"),
     (r"\.csc\.(query|key)\.", lambda m: f".fc_{m[1][0]}."),
     (r"\.projection\.", ".mlp."),
@@ -57,13 +64,24 @@ def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def describe(tensors: Mapping[str, Tensor]) -> str:
     """Say in a few words what a published-format state dict holds, for messages."""
-    tail, head = tensors.get("G.upsampler.0.weight"), tensors.get("G.conv_first.weight")
-    if tail is None or head is None:
-        return "no CDSR weights"
-    scale = math.isqrt(tail.shape[0] // 3)
-    num_blocks = len({name.split(".")[2] for name in tensors if name.startswith("G.RRDB_trunk.")})
-    kind = "oracle" if "E.pca.basis" in tensors else "CDSR"
-    return f"{kind} weights for scale {scale} with {num_blocks} blocks of {head.shape[0]} features"
+    if "G.conv_first.weight" in tensors:
+        tail = tensors.get("G.upsampler.0.weight")
+        scale = "" if tail is None else f" for scale {math.isqrt(len(tail) // 3)}"
+        blocks = f"{_count(tensors, 'G.RRDB_trunk.')} blocks of {len(tensors['G.conv_first.weight'])} features"
+        kind = "oracle" if "E.pca.basis" in tensors else "CDSR"
+        return f"{kind} weights{scale} with {blocks}"
+    if "G.head.0.weight" in tensors:
+        stages = [value.shape for name, value in tensors.items() if re.fullmatch(r"G\.tail\.0\.\d\.weight", name)]
+        factors = [math.isqrt(outputs // inputs) for outputs, inputs, *_ in stages]
+        scale = f" for scale {math.prod(factors)}" if "G.tail.1.weight" in tensors else ""
+        groups = f"{_count(tensors, 'G.body.') - 1} groups of {_count(tensors, 'G.body.0.body.') - 1} blocks"
+        return f"DASR weights{scale} with {groups} of {len(tensors['G.head.0.weight'])} features"
+    return "no weights of CDSR or DASR"
+
+
+def _count(names: Iterable[str], prefix: str) -> int:
+    """How many numbers follow a prefix."""
+    return len({name[len(prefix) :].split(".")[0] for name in names if name.startswith(prefix)})
 
 
 def load_published(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

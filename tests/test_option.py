@@ -1,7 +1,7 @@
 """The command line: the published commands, templates, and what is refused before any file is made."""
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,17 @@ def test_the_paper_recipes_scale_the_variances(scale: int) -> None:
     args = parse_options(["--template", f"paper_x{scale}"])
     assert args.sig_min == pytest.approx(0.175 * scale)
     assert args.sig_max == pytest.approx(2.5 * scale)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_dasr_s_recipes_are_the_published_ranges(scale: int) -> None:
+    """No width given would be the same: the convention's own range."""
+    config = {field.name for field in fields(DegradationConfig)}
+    args = parse_options(["--template", f"dasr_x{scale}"])
+    degradation = DegradationConfig(**{name: value for name, value in vars(args).items() if name in config})
+    assert degradation.width_range == (0.2, scale) == replace(degradation, sig_min=None, sig_max=None).width_range
+    assert (degradation.downsampling, degradation.noise) == ("bicubic", 0)
+    assert args.freeze_epoch == args.epochs_encoder + args.epochs_sr == 600  # never frozen
 
 
 def test_sampling_follows_the_convention() -> None:

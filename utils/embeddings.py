@@ -78,7 +78,7 @@ def collect_embeddings(model: SuperResolver, samples: Mapping[str, Samples], *, 
             kernels.append(sample.case)
             pictures.append(f"{name}/{sample.picture}")
     if not codes or not codes[0].size:
-        raise ValueError("--embeddings has no codes to show: give a model with an encoder (CDSR, CDSR_S) and a set")
+        raise ValueError("--embeddings has no codes to show: give a model with an encoder (CDSR, DASR) and a set")
     return Embeddings(np.stack(codes), tuple(kernels), tuple(pictures))
 
 

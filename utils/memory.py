@@ -46,9 +46,13 @@ def _cgroup(limit: str, used: str, root: Path = Path("/sys/fs/cgroup")) -> int |
 
 def bytes_per_pixel(model: object) -> int:
     """Estimate what the SR network takes for each LR pixel of a tile, in float32."""
-    modules = model.modules() if isinstance(model, nn.Module) else ()
-    widths = [layer.in_channels + layer.out_channels for layer in modules if isinstance(layer, nn.Conv2d)]
-    return 4 * LIVE_COPIES * max(widths, default=64)
+    widths, enlarged = [64], 1
+    for layer in model.modules() if isinstance(model, nn.Module) else ():
+        if isinstance(layer, nn.Conv2d):
+            widths.append(enlarged * (layer.in_channels + layer.out_channels))
+        elif isinstance(layer, nn.PixelShuffle):  # what comes after it works on more pixels
+            enlarged *= layer.upscale_factor**2
+    return 4 * LIVE_COPIES * max(widths)
 
 
 def choose_tile(model: object, device: torch.device, *, free: int | None = None) -> int:
