@@ -14,8 +14,11 @@ from torch import nn
 from data import build_degradation, build_training_batches, build_validation_samples
 from data.degradation import Degradation
 from loss import PixelLoss, contrastive_loss
-from model import Bicubic, build_model, compile_model, init_model, load_model, save_model
+from model import CDSR, DASR, Bicubic, build_model, compile_model, init_model, load_model, save_model, variant_in
 from model.moco import MoCo
+from model.oracle import Oracle
+from model.published import require_fit, to_published
+from model.variant import Variant, variant_of
 from option import build_parser, parse_options
 from trainer import Interrupted, Trainer, TrainingStopped
 from utils import distributed
@@ -69,10 +72,12 @@ def train(args: argparse.Namespace) -> None:
     if distributed.is_launched():
         distributed.initialize(device)
     degradation = build_degradation(args)
-    training_step = build_training_step(args, degradation, device)
+    state, lines = load_state(args)
+    training_step = build_training_step(args, degradation, device, state)
     samples = build_validation_samples(args, degradation)
-    metadata = {"model": args.model, **degradation.config.describe()}
-    state, lines, folder = open_run(args)
+    variant = {name: getattr(args, name) for name in Variant._fields if getattr(args, name) is not None}
+    metadata = {"model": args.model, **variant, **degradation.config.describe()}
+    folder = open_run(args)
     run_logger = RunLogger(folder, use_tensorboard=args.use_tb_logger, is_silent=distributed.rank() > 0)
     try:
         run_logger.describe_run(vars(args))
@@ -113,35 +118,57 @@ def resolve_arithmetic(args: argparse.Namespace, device: torch.device) -> None:
     torch.backends.cudnn.benchmark = not args.deterministic  # every batch has the same shape
 
 
-def open_run(args: argparse.Namespace) -> tuple[dict[str, Any] | None, list[str], Path]:
-    """Make the folder of the run; returns the state to resume, lines to tell the user, and the folder."""
+def run_folder(args: argparse.Namespace) -> Path:
+    """Name the folder of the run."""
     name = run_name(save=args.save, scale=args.scale, sample_mode=args.sample_mode, blur_type=args.blur_type)
-    folder = EXPERIMENT / name
-    state: dict[str, Any] | None = None
-    lines: list[str] = []
-    if args.resume:
-        source = EXPERIMENT / args.load if args.load else folder
-        state, path, lines = StateStore(source / "state").load(args.resume)
-        lines.append(f"resumed from {path}")
+    return EXPERIMENT / name
+
+
+def load_state(args: argparse.Namespace) -> tuple[dict[str, Any] | None, list[str]]:
+    """Read the state that `--resume` asks for, if it does; also returns lines to tell the user."""
+    if not args.resume:
+        return None, []
+    source = EXPERIMENT / args.load if args.load else run_folder(args)
+    state, path, lines = StateStore(source / "state").load(args.resume)
+    return state, [*lines, f"resumed from {path}"]
+
+
+def open_run(args: argparse.Namespace) -> Path:
+    """Make the folder of the run."""
+    folder = run_folder(args)
     if distributed.rank() == 0:
         prepare_run(folder, reset=args.reset, resume=bool(args.resume))
     distributed.barrier()
-    return state, lines, folder
+    return folder
 
 
-def build_training_step(args: argparse.Namespace, degradation: Degradation, device: torch.device) -> TrainingStep:
-    """Build the model with its starting weights, and all that trains it."""
-    pixel_loss = PixelLoss(args.loss, rgb_range=args.rgb_range).to(device)
-    model = build_model(args, device)
+def build_network(
+    args: argparse.Namespace, degradation: Degradation, device: torch.device, state: dict[str, Any] | None
+) -> CDSR | Oracle | DASR:
+    """Build the model with its starting weights, in the variant of these or of the state that will replace them."""
+    resumed = to_published(state["model"]) if state else None
+    held = variant_of(resumed) if resumed else variant_in(args.pre_train or args.init_from)
+    model = build_model(args, device, held)
     if isinstance(model, Bicubic):
         raise ValueError(f"--model {args.model} has nothing to train; give CDSR, CDSR_S, DASR or DASR_S")
     if isinstance(model, Informed):
         tell_kernels(model, degradation)
         warn_of_contrast(args)
+    if resumed:
+        require_fit(model, resumed, "the state to resume")
     if args.pre_train:
         load_model(model, args.pre_train)
     if args.init_from:
         init_model(model, args.init_from)
+    return model
+
+
+def build_training_step(
+    args: argparse.Namespace, degradation: Degradation, device: torch.device, state: dict[str, Any] | None
+) -> TrainingStep:
+    """Build the model and all that trains it."""
+    pixel_loss = PixelLoss(args.loss, rgb_range=args.rgb_range).to(device)
+    model = build_network(args, degradation, device, state)
     if args.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if args.sync_bn:

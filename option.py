@@ -252,6 +252,21 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         help="CDSR, DASR, their small forms CDSR_S and DASR_S, CDSR_oracle or CDSR_S_oracle (told the true kernel and "
         "noise level), bicubic or bicubic_matlab",
     )
+    group.add_argument(
+        "--lpe",
+        choices=("both", "pixel", "patch", "naive"),
+        help="CDSR's encoder: both branches, one of them, or DASR's encoder (default: both, or as the weights are)",
+    )
+    group.add_argument(
+        "--csc",
+        action=argparse.BooleanOptionalAction,
+        help="CDSR's codebook; without: the feature is the code (default: with, or as the weights are)",
+    )
+    group.add_argument(
+        "--dqa",
+        action=argparse.BooleanOptionalAction,
+        help="CDSR's query; without: kernels from the code alone, as in DASR (default: with, or as the weights are)",
+    )
     group.add_argument("--pre_train", type=Path, help="weights to start from or to test (.pt, .safetensors)")
     group.add_argument("--init_from", type=Path, help="start from these weights of any scale, all but the tail")
     group.add_argument(

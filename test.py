@@ -14,7 +14,7 @@ from data import build_protocol, build_test_samples
 from data.mismatch import mismatches
 from data.protocols import Protocol
 from data.samples import Testset
-from model import Bicubic, build_model, load_model, pretrained_path, shipped_model
+from model import CDSR, Bicubic, build_model, load_model, pretrained_path, shipped_model, variant_in
 from option import parse_options
 from utils import distributed
 from utils.checkpoint import sha256
@@ -74,10 +74,12 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
         args.model = "bicubic_matlab"
     if args.dir_demo and not args.pre_train:
         args.model = shipped_model(args.model, args.scale)
-    model = build_model(args, device)
+    path = args.pre_train or pretrained_path(args.model, args.scale)
+    model = build_model(args, device, variant_in(path))
     checkpoint: dict[str, Any] = {"model": args.model, "scale": args.scale}
+    if isinstance(model, CDSR) and model.variant.marks:
+        checkpoint["variant"] = model.variant.marks
     if not isinstance(model, Bicubic):
-        path = args.pre_train or pretrained_path(args.model, args.scale)
         if not args.pre_train and not path.is_file():
             raise ValueError(
                 f"no weights are shipped for {args.model} x{args.scale}; give a checkpoint with --pre_train, or try "
@@ -116,7 +118,8 @@ def evaluate_sets(
     folder = results_folder(args)
     testsets = open_sets(args, protocol)
     failed = len(testsets) < len(set(args.test_sets))
-    suffix = f"x{args.scale}_{protocol.slug}_{args.model}"
+    model_name = "-".join([args.model, *checkpoint.get("variant", [])]).replace(" ", "-")
+    suffix = f"x{args.scale}_{protocol.slug}_{model_name}"
     if testsets and args.embeddings:
         if shard.is_first:
             embed_sets(upscaler, testsets, folder / f"embeddings_{suffix}", device)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import test
-from model import create_model, load_model
+from model import create_model, open_model
 from utils.figures import side_by_side
 from utils.image import read_rgb, to_tensor
 from utils.inference import Upscaler
@@ -70,8 +70,7 @@ def psnr(first: Tensor, second: Tensor) -> float:
 
 def compare(model_name: str, weights: Path, scale: int, picture: Path) -> None:
     """Print a table of tiles against the whole."""
-    model = create_model(model_name, scale).eval()
-    load_model(model, weights)
+    model = open_model(model_name, scale, weights)[0].eval()
     lr = to_tensor(read_rgb(picture))[None]
     start = time.perf_counter()
     whole = Upscaler(model, centred=True)(lr)
@@ -104,8 +103,7 @@ def measure_memory(words: list[str], limit_gib: float) -> int:
 def draw_figures(model_name: str, weights: Path, scale: int, folder: Path) -> None:
     """Draw two photographs, blurred and shrunk, beside bicubic's and the model's result."""
     shipped = Path(skimage.__file__).parent / "data"
-    model = create_model(model_name, scale).eval()
-    load_model(model, weights)
+    model = open_model(model_name, scale, weights)[0].eval()
     for name, zoom in (("astronaut", (60, 110, 130, 130)), ("coffee", (120, 90, 130, 130))):
         blurred = cv2.GaussianBlur(read_rgb(shipped / f"{name}.png")[:400, 40:440], (0, 0), 1.3)
         picture = Picture(np.ascontiguousarray(blurred[::scale, ::scale]))

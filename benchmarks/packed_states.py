@@ -15,6 +15,7 @@ import torch
 from benchmarks.trials import table
 from data import build_degradation, build_training_batches, build_validation_samples
 from main import build_schedule, build_training_step, make_validation
+from option import parse_options
 from utils.checkpoint import StateStore
 from utils.files import write_json
 from utils.packed_state import pack, unpack
@@ -36,7 +37,7 @@ def go_on(name: str, state: dict[str, Any], options: argparse.Namespace, num_ste
     seed_everything(options.seed)
     device = torch.device("cpu")
     degradation = build_degradation(options)
-    training_step = build_training_step(options, degradation, device)
+    training_step = build_training_step(options, degradation, device, None)
     training_step.load_state_dict(state if moments is None else unpack(pack(state, moments=moments)))
     schedule = build_schedule(options)
     epoch, first = state["progress"]["epoch"], state["progress"]["step_in_epoch"]
@@ -66,7 +67,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
     settings = json.loads((args.run / "setting.json").read_text())
-    options = argparse.Namespace(**{**settings, "dir_data": args.dir_data})
+    options = argparse.Namespace(**{**vars(parse_options([])), **settings, "dir_data": args.dir_data})
     state, _, _ = StateStore(args.run / "state").load()
     exact: list[float] = []
     rows = {}

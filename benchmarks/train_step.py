@@ -25,6 +25,7 @@ from data.sources import open_source
 from loss import PixelLoss, contrastive_loss
 from model import Bicubic, compile_model, create_model
 from model.moco import MoCo
+from model.oracle import Oracle
 from utils.device import peak_memory, select_device, synchronize
 from utils.files import write_json
 from utils.image import write_image
@@ -60,7 +61,7 @@ def build_step(name: str, args: argparse.Namespace, device: torch.device) -> Cal
     precision, channels_last, compiled = VARIANTS[name]
     torch.manual_seed(0)
     model = create_model(args.model, args.scale)
-    assert not isinstance(model, Bicubic)
+    assert not isinstance(model, Bicubic | Oracle)
     model.to(device)
     if channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

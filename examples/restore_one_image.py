@@ -6,7 +6,7 @@ Run from the root of the repository. Depth, alpha, colour profile and metadata o
 import sys
 from pathlib import Path
 
-from model import create_model, load_model, pretrained_path
+from model import open_model, pretrained_path
 from utils.device import select_device
 from utils.inference import Upscaler
 from utils.picture import read_picture
@@ -17,8 +17,7 @@ from utils.restore import restore_picture
 def restore(source: Path, target: Path, *, name: str = "CDSR_S", scale: int = 2, weights: Path | None = None) -> None:
     """Upscale the picture at `source` into the PNG `target`, by the shipped weights unless others are given."""
     device = select_device("auto")
-    model = create_model(name, scale)
-    load_model(model, weights or pretrained_path(name, scale))
+    model, _ = open_model(name, scale, weights or pretrained_path(name, scale))
 
     # Tiles that fit into the memory; the result lies exactly over the picture.
     upscaler = Upscaler(model.to(device).eval(), tile="auto", centred=True)

@@ -25,20 +25,21 @@ class ConvNormAct(nn.Module):
         return F.leaky_relu(self.norm(self.conv(feat)), NEGATIVE_SLOPE)
 
 
-def mean_over_tiles(branch: nn.Module, lr: Tensor, *, tile: int, stride: int, halo: int, least: int = 1) -> Tensor:
-    """Average a branch's feature over the picture without holding it whole.
+def spatial_mean(branch: nn.Module, lr: Tensor, tile: int | None, *, stride: int, halo: int, least: int = 1) -> Tensor:
+    """Average a branch's feature over the picture, on request without holding it whole.
 
     Args:
         branch: maps (B, C, H, W) to a feature with one row for every `stride` rows, and columns alike.
         lr: (B, C, H, W).
-        tile: side of a tile, rounded up to strides.
-        stride: pixels from one row of the feature to the next.
+        tile: side of a tile, rounded up to strides; None: the whole picture at once.
         halo: pixels computed around a tile and left out, a multiple of `stride` that covers what the branch sees.
         least: fewest pixels in a row that give a feature at all.
 
     Returns:
-        (B, C') float32, equal to `branch(lr).mean(dim=(2, 3))` up to rounding.
+        (B, C'), the same in tiles up to rounding, and then float32.
     """
+    if tile is None:
+        return branch(lr).mean(dim=(2, 3))
     height, width = lr.shape[2:]
     step = -(-tile // stride) * stride
     total, count = torch.zeros((), device=lr.device), 0

@@ -5,7 +5,7 @@ In CDSR's ablations it stands in for the LPE, as `--lpe naive`.
 
 from torch import Tensor, nn
 
-from model.common import ConvNormAct, mean_over_tiles
+from model.common import ConvNormAct, spatial_mean
 
 STRIDE, HALO = 4, 12
 """One row of the feature for 4 pixels; it sees 1 + 1 + 1 + 2 + 2 + 4 = 11 pixels around its own."""
@@ -32,6 +32,4 @@ class DegradationEncoder(nn.Module):
 
     def forward(self, lr: Tensor, tile: int | None = None) -> Tensor:
         """Encode lr (B, 3, H, W) as features (B, widths[2]); in tiles of about this side, to bound the memory."""
-        if tile is None:
-            return self.convs(lr).mean(dim=(2, 3))
-        return mean_over_tiles(self.convs, lr, tile=tile, stride=STRIDE, halo=HALO)
+        return spatial_mean(self.convs, lr, tile, stride=STRIDE, halo=HALO)

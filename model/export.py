@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model import check_blind, create_model, load_model, save_model
+from model import check_blind, open_model, save_model
 from utils.files import replacing
 
 SIZES = ((32, 48), (67, 45), (128, 96))
@@ -76,12 +76,12 @@ def export(model: nn.Module, path: Path, *, to: str) -> float:
     return difference
 
 
-def convert(model: nn.Module, fresh: nn.Module, path: Path, metadata: Mapping[str, Any]) -> float:
+def convert(model: nn.Module, reopen: Callable[[Path], nn.Module], path: Path, metadata: Mapping[str, Any]) -> float:
     """Write the weights alone in the published naming, and check what is read back.
 
     Args:
         model: a network in evaluation mode, on the CPU.
-        fresh: another one, to read the file into.
+        reopen: builds the model that a file of weights holds.
         path: `.safetensors` holds 16 bits, `.pt` 32.
         metadata: kept in the file.
 
@@ -93,8 +93,7 @@ def convert(model: nn.Module, fresh: nn.Module, path: Path, metadata: Mapping[st
     """
     with replacing(path) as temporary:
         save_model(model, temporary, metadata, is_half=path.suffix == ".safetensors")
-        load_model(fresh, temporary)
-        network = WholeNetwork(fresh).eval()
+        network = WholeNetwork(reopen(temporary)).eval()
 
         def run(lr: np.ndarray) -> np.ndarray:
             with torch.inference_mode():
@@ -182,11 +181,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     path = args.out or args.pre_train.with_suffix(SUFFIXES[args.to])
     try:
-        model = create_model(args.model, args.scale).eval()
+        model, metadata = open_model(args.model, args.scale, args.pre_train)
         check_blind(model)
-        metadata = load_model(model, args.pre_train)
+        model.eval()
         if args.to in ("safetensors", "pt"):
-            difference = convert(model, create_model(args.model, args.scale), path, metadata)
+            difference = convert(model, lambda file: open_model(args.model, args.scale, file)[0], path, metadata)
         else:
             difference = export(model, path, to=args.to)
     except (ValueError, OSError) as error:

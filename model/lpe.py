@@ -11,7 +11,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.common import NEGATIVE_SLOPE, ConvNormAct, mean_over_tiles
+from model.common import NEGATIVE_SLOPE, ConvNormAct, spatial_mean
+
+
+def pixel_branch(widths: tuple[int, int, int]) -> nn.Sequential:
+    """For local degradation: from pixels."""
+    first, second, third = widths
+    return nn.Sequential(
+        ConvNormAct(3, first, 7, padding=3),
+        ConvNormAct(first, first, 1),
+        ConvNormAct(first, second, 3, stride=2, padding=1),
+        ConvNormAct(second, second, 1),
+        ConvNormAct(second, third, 7, padding=3),
+        ConvNormAct(third, third, 1),
+    )
+
+
+def patch_branch(widths: tuple[int, int, int], patch_size: int) -> nn.Sequential:
+    """For content: from patches."""
+    first, second, third = widths
+    return nn.Sequential(
+        ConvNormAct(3, first, patch_size, stride=patch_size),
+        ConvNormAct(first, first, 3, padding=1),
+        ConvNormAct(first, second, 3, padding=1),
+        ConvNormAct(second, third, 3, padding=1),
+    )
 
 
 class LPE(nn.Module):
@@ -21,30 +45,26 @@ class LPE(nn.Module):
         widths: channels of the three stages of each branch.
         patch_size: side of a patch of the patch branch, in LR pixels.
         feature_dim: length of the feature.
+        branches: "both", or "pixel" or "patch" alone.
     """
 
     def __init__(
-        self, *, widths: tuple[int, int, int] = (64, 128, 256), patch_size: int = 12, feature_dim: int = 256
+        self,
+        *,
+        widths: tuple[int, int, int] = (64, 128, 256),
+        patch_size: int = 12,
+        feature_dim: int = 256,
+        branches: str = "both",
     ) -> None:
         super().__init__()
-        first, second, third = widths
+        num_branches = 2 if branches == "both" else 1
         self.patch_size = patch_size
-        self.pixel_branch = nn.Sequential(
-            ConvNormAct(3, first, 7, padding=3),
-            ConvNormAct(first, first, 1),
-            ConvNormAct(first, second, 3, stride=2, padding=1),
-            ConvNormAct(second, second, 1),
-            ConvNormAct(second, third, 7, padding=3),
-            ConvNormAct(third, third, 1),
-        )
-        self.patch_branch = nn.Sequential(
-            ConvNormAct(3, first, patch_size, stride=patch_size),
-            ConvNormAct(first, first, 3, padding=1),
-            ConvNormAct(first, second, 3, padding=1),
-            ConvNormAct(second, third, 3, padding=1),
-        )
+        self.pixel_branch = pixel_branch(widths) if branches != "patch" else None
+        self.patch_branch = patch_branch(widths, patch_size) if branches != "pixel" else None
         self.mlp = nn.Sequential(
-            nn.Linear(2 * third, feature_dim), nn.LeakyReLU(NEGATIVE_SLOPE), nn.Linear(feature_dim, feature_dim)
+            nn.Linear(num_branches * widths[-1], feature_dim),
+            nn.LeakyReLU(NEGATIVE_SLOPE),
+            nn.Linear(feature_dim, feature_dim),
         )
 
     def forward(self, lr: Tensor, tile: int | None = None) -> Tensor:
@@ -57,22 +77,14 @@ class LPE(nn.Module):
         Returns:
             (B, feature_dim).
         """
-        patches = self._at_least_one_patch(lr)
-        if tile is None:
-            pixel = self.pixel_branch(lr).mean(dim=(2, 3))
-            patch = self.patch_branch(patches).mean(dim=(2, 3))
-        else:
-            # Halos cover what a branch sees: 3 + 1 + 2*3 pixels, and 3 patches.
-            pixel = mean_over_tiles(self.pixel_branch, lr, tile=tile, stride=2, halo=12)
-            patch = mean_over_tiles(
-                self.patch_branch,
-                patches,
-                tile=tile,
-                stride=self.patch_size,
-                halo=3 * self.patch_size,
-                least=self.patch_size,
-            )
-        return self.mlp(torch.cat([pixel, patch], dim=1))
+        features = []
+        if self.pixel_branch is not None:  # it sees 3 + 1 + 2*3 pixels around each
+            features.append(spatial_mean(self.pixel_branch, lr, tile, stride=2, halo=12))
+        if self.patch_branch is not None:  # it sees 3 patches around each
+            side = self.patch_size
+            patches = self._at_least_one_patch(lr)
+            features.append(spatial_mean(self.patch_branch, patches, tile, stride=side, halo=3 * side, least=side))
+        return self.mlp(torch.cat(features, dim=1))
 
     def _at_least_one_patch(self, lr: Tensor) -> Tensor:
         missing_rows = max(self.patch_size - lr.shape[2], 0)

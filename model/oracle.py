@@ -75,7 +75,7 @@ class KernelPCA(nn.Module):
         return (kernels.flatten(1) - self.mean) @ self.basis.T / self.spread
 
 
-class DegradationEncoder(nn.Module):
+class TruthEncoder(nn.Module):
     """From a kernel and a noise level to a code, in float32 throughout: a code in bf16 would confuse kernels."""
 
     def __init__(self, code_dim: int) -> None:
@@ -102,8 +102,8 @@ class Oracle(nn.Module):
         super().__init__()
         self.scale = scale
         self.size = size or CDSRSize()
-        self.encoder = DegradationEncoder(self.size.code_dim)
-        self.sr_network = SRNetwork(scale=scale, size=self.size)
+        self.encoder = TruthEncoder(self.size.code_dim)
+        self.sr_network = SRNetwork(scale=scale, size=self.size, dqa=True)
 
     def fit_kernels(self, kernels: Tensor) -> None:
         """Fit the principal components to kernels (N, k, k)."""

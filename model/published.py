@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor, nn
 
+from model.variant import variant_of
+
 TAIL = ("G.upsampler.", "G.tail.", "E.pca.")
-"""What a change of scale leaves behind: the upsampler of CDSR, of DASR, an oracle's components of that scale's kernels."""
+"""What a change of scale leaves behind: the upsamplers of CDSR and DASR, an oracle's components of the kernels."""
 
 TRAINING_ONLY = ("E.encoder_k.", "E.queue")
 
@@ -69,7 +71,9 @@ def describe(tensors: Mapping[str, Tensor]) -> str:
         scale = "" if tail is None else f" for scale {math.isqrt(len(tail) // 3)}"
         blocks = f"{_count(tensors, 'G.RRDB_trunk.')} blocks of {len(tensors['G.conv_first.weight'])} features"
         kind = "oracle" if "E.pca.basis" in tensors else "CDSR"
-        return f"{kind} weights{scale} with {blocks}"
+        variant = variant_of(tensors)
+        marks = f" ({', '.join(variant.marks)})" if variant and variant.marks else ""
+        return f"{kind} weights{scale} with {blocks}{marks}"
     if "G.head.0.weight" in tensors:
         stages = [value.shape for name, value in tensors.items() if re.fullmatch(r"G\.tail\.0\.\d\.weight", name)]
         factors = [math.isqrt(outputs // inputs) for outputs, inputs, *_ in stages]
@@ -93,11 +97,20 @@ def load_published(model: nn.Module, tensors: Mapping[str, Tensor], source: str)
         source: the file's name, for the message.
 
     Raises:
-        ValueError: names or shapes differ from the model's; the model is left as it was.
+        ValueError: as `require_fit`; the model is left as it was.
     """
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_ONLY)}
-    own = model.state_dict()
-    expected = to_published(own)
+    require_fit(model, tensors, source)
+    model.load_state_dict({name: tensors[published_name(name)] for name in model.state_dict()}, strict=True)
+
+
+def require_fit(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Compare names and shapes of a state dict in the published naming with a model's.
+
+    Raises:
+        ValueError: they differ; the message says what is held, what is taken and gives an example.
+    """
+    expected = to_published(model.state_dict())
     missing = sorted(expected.keys() - tensors.keys())
     unknown = sorted(tensors.keys() - expected.keys())
     differing = sorted(name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape)
@@ -113,4 +126,3 @@ def load_published(model: nn.Module, tensors: Mapping[str, Tensor], source: str)
             f"{source} does not fit: it holds {describe(tensors)}, the model asked for takes "
             f"{describe(expected)} ({example}); give the file's own --model and --scale"
         )
-    model.load_state_dict({name: tensors[published_name(name)] for name in own}, strict=True)

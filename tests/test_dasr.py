@@ -8,16 +8,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import main
+import test
 from model import create_model, init_model, load_model, save_model
 from model.dasr import DASR
 from model.dynamic_conv import DAConv
 from model.published import TRAINING_ONLY, load_published, to_published
+from option import TEMPLATES
 from tests.assets.fill_weights import fill
 from tests.test_model import ASSETS, chw
+from tests.test_trainer import assert_same, photographs, tiny
+from utils.checkpoint import StateStore, load_weights
 from utils.inference import Upscaler
 from utils.memory import LIVE_COPIES, bytes_per_pixel
 from utils.profiling import model_cost
 
+__all__ = ["photographs"]
 CONSTANTS = ("G.sub_mean.", "G.add_mean.")
 
 
@@ -177,3 +183,36 @@ def test_another_scale_starts_from_all_but_the_tail(tmp_path: Path) -> None:
     assert torch.equal(target.sr_network.last_conv.weight, tail)
     with pytest.raises(ValueError, match="holds DASR weights with 5 groups of 6 blocks of 32 features"):
         init_model(create_model("CDSR_S", 3), tmp_path / "x4.pt")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "freeze_epoch", "run"),
+    [("dasr_x2", 600, "tiny_x2_bicubic_iso"), ("paper_x2", 2, "tiny_x2_s-fold_aniso")],
+)
+def test_it_trains_and_is_tested_under_both_conventions(
+    photographs: Path, caplog: pytest.LogCaptureFixture, recipe: str, freeze_epoch: int, run: str
+) -> None:
+    """By DASR's own recipe, never frozen, and by CDSR's, frozen at last; a resumed run equals an uninterrupted one."""
+    options = f"--template {recipe} --test_every 2 --model DASR_S --freeze_epoch {freeze_epoch}"
+    arguments = tiny(photographs, *options.split())
+    folder = Path("experiment") / run
+    assert main.main(arguments) == 0
+    expected = StateStore(folder / "state").load()[0]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    last = "joint" if freeze_epoch == 600 else "frozen"
+    assert [line["phase"] for line in lines if "phase" in line] == ["encoder"] * 2 + ["joint"] * 2 + [last] * 2
+    assert expected["model"]["sr_network.sub_mean.bias"].tolist() == pytest.approx([-114.444, -111.4605, -103.02])
+    assert main.main([*arguments, "--epochs_sr", "1", "--reset"]) == 0
+    assert main.main([*arguments, "--resume", "-1"]) == 0
+    assert_same(StateStore(folder / "state").load()[0], expected)
+
+    model = max((folder / "model").iterdir())
+    assert load_weights(model)[1]["degradation"] == TEMPLATES[recipe]["degradation"]
+    evaluate = f"--cpu --model DASR_S --pre_train {model} --test_path {photographs.parent} --test_sets HR".split()
+    for convention in ("--degradation dasr --blur_type iso_gaussian --sig 1 --profile", "--sig1 1 --sig2 1"):
+        assert test.main([*evaluate, *convention.split()]) == 0
+    assert test.main([*evaluate, "--degradation", "dasr", "--protocol", "dasr-iso", "--embeddings"]) == 0
+    assert len(list((folder / "results").glob("HR_x2_*_DASR_S.json"))) == 2
+    assert np.load(next((folder / "results").glob("embeddings_*.npz")))["codes"].shape == (6 * 4, 256)
+    assert test.main([*evaluate, "--model", "CDSR_S"]) == 1
+    assert "it holds DASR weights for scale 2" in caplog.text

@@ -14,7 +14,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from model import MODELS, check_blind, create_model, load_model, pretrained_path
+from model import MODELS, check_blind, create_model, open_model, pretrained_path
 from utils.inference import Upscaler
 from utils.picture import Picture, count_pixels, read_picture
 from utils.restore import OutputOptions, plan, restore_file, restore_picture
@@ -139,10 +139,9 @@ class Service:
 
     def _upscaler(self, model: str, scale: int) -> Upscaler:
         if (model, scale) not in self._upscalers:
-            network = create_model(model, scale).eval()
-            load_model(network, self.weights[model, scale])
+            network, _ = open_model(model, scale, self.weights[model, scale])
             self._upscalers[model, scale] = Upscaler(
-                network.to(self.device), precision=self.precision, tile="auto", centred=True
+                network.to(self.device).eval(), precision=self.precision, tile="auto", centred=True
             )
         return self._upscalers[model, scale]
 

@@ -43,7 +43,8 @@ class Evaluation:
     @property
     def method(self) -> str:
         """What the row is called."""
-        marks = [] if self.content.get("precision", "single") == "single" else [self.content["precision"]]
+        marks = list(self.content["checkpoint"].get("variant", []))
+        marks += [] if self.content.get("precision", "single") == "single" else [self.content["precision"]]
         marks += ["self-ensemble"] if self.content.get("self_ensemble") else []
         model = str(self.content["checkpoint"]["model"])
         return model + (f" ({', '.join(marks)})" if marks else "")
