@@ -6,14 +6,19 @@ bring; DASR is the method to beat. All train for equal steps on equal batches.
 
 import argparse
 
-from benchmarks.trials import run_trials, table, trial_parser, validation
-from model import Variant, create_model
-from utils.profiling import model_cost
+import torch
 
+from benchmarks.trials import run_trials, table, trial_parser, validation
+from model import create_model
+from model.variant import Variant
+from utils.profiling import model_cost
+from utils.truth import Truth
+
+ANY_TRUTH = Truth(torch.zeros(1, 21, 21), torch.zeros(1))
 ENCODER_PHASE = "--epochs_encoder 1 --lr_encoder 3e-4 --queue_size 2048"
 
 
-def variants_of(size: str) -> dict[str, tuple[str, Variant, str]]:
+def variants_of(size: str) -> dict[str, tuple[str, Variant | None, str]]:
     """Names, models and words of all that is compared. size: appended to the models' names, `_S` for the small ones."""
     cdsr = f"CDSR{size}"
     return {
@@ -23,14 +28,14 @@ def variants_of(size: str) -> dict[str, tuple[str, Variant, str]]:
         "LPE: DASR's encoder": (cdsr, Variant(lpe="naive"), f"--lpe naive {ENCODER_PHASE}"),
         "without CSC": (cdsr, Variant(csc=False), f"--no-csc {ENCODER_PHASE}"),
         "without DQA": (cdsr, Variant(dqa=False), f"--no-dqa {ENCODER_PHASE}"),
-        "oracle": (f"{cdsr}_oracle", Variant(), ""),
-        "DASR": (f"DASR{size}", Variant(), ENCODER_PHASE),
+        "oracle": (f"{cdsr}_oracle", None, ""),
+        "DASR": (f"DASR{size}", None, ENCODER_PHASE),
     }
 
 
-def cost_columns(model: str, variant: Variant, scale: int) -> dict[str, str]:
+def cost_columns(model: str, variant: Variant | None, scale: int) -> dict[str, str]:
     """Parameters and multiply-adds of a model."""
-    return model_cost(create_model(model, scale, variant)).columns()
+    return model_cost(create_model(model, scale, variant), ANY_TRUTH).columns()
 
 
 def main() -> None:

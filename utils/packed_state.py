@@ -76,7 +76,7 @@ def pack(state: _State, *, moments: str = "second") -> _State:
     model = {name: value.half() if _is_large(value) else value for name, value in state["model"].items()}
     near = {name: value.float() for name, value in model.items()}
     keys = {name.removeprefix("encoder."): value for name, value in near.items() if name.startswith("encoder.")}
-    moco = {
+    moco = state["moco"] and {
         name: _difference(value, keys.get(name.removeprefix("key_encoder."), torch.zeros(())))
         for name, value in state["moco"].items()
     }
@@ -93,7 +93,7 @@ def pack(state: _State, *, moments: str = "second") -> _State:
 def unpack(packed: _State) -> _State:
     """Undo `pack`, up to rounding."""
     model = {name: value.float() if _is_large(value) else value for name, value in packed["model"].items()}
-    moco = {
+    moco = packed["moco"] and {
         name: _sum(value, model.get(f"encoder.{name.removeprefix('key_encoder.')}", torch.zeros(())))
         for name, value in packed["moco"].items()
     }
