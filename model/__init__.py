@@ -90,7 +90,8 @@ def build_model(args: argparse.Namespace, device: torch.device, held: Variant | 
     Raises:
         ValueError: as `create_model`, or a flag contradicts the weights.
     """
-    asked = {name: getattr(args, name) for name in Variant._fields if getattr(args, name) is not None}
+    flags = {"lpe": args.lpe, "csc": args.csc, "dqa": args.dqa}
+    asked = {name: value for name, value in flags.items() if value is not None}
     variant = resolve_variant(asked, held) if asked or args.model in WITH_VARIANTS else None
     model = create_model(args.model, args.scale, variant)
     vars(args).update(variant._asdict() if variant else {})

@@ -250,7 +250,7 @@ def test_signals_to_a_real_process_save_the_state(photographs: Path, stop_signal
         (["--dir_data", "nowhere"], "nowhere is missing"),
         (["--dir_data", "experiment"], "holds no pictures: looked for"),
         (["--patch_size", "48"], "none of its 6 readable pictures is at least 96 pixels"),
-        (["--model", "CSDR"], "unknown model 'CSDR'; known: CDSR, CDSR_S, CDSR_S_oracle, CDSR_oracle, bicubic"),
+        (["--model", "CSDR"], "known: CDSR, CDSR_S, CDSR_S_oracle, CDSR_oracle, DASR, DASR_S, bicubic"),
         (["--model", "bicubic"], "nothing to train"),
         (["--pre_train", "nowhere.pt"], "no checkpoint at nowhere.pt"),
         (["--loss", "1*L7"], "is not WEIGHT*NAME"),
