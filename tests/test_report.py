@@ -130,7 +130,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def make_report(tmp_path: Path) -> Path:
+def make_report(tmp_path: Path, *more: str) -> Path:
     """A run of bicubic on two tiny pictures, with every part of a report; returns its page."""
     for number in range(3):
         coarse = np.random.default_rng(number).integers(0, 256, (10, 12, 3), np.uint8)
@@ -152,7 +152,7 @@ def make_report(tmp_path: Path) -> Path:
         "--test_sets",
         "Tiny",
     ]
-    assert program.main([*words, "--results", str(results), "--report"]) == 0
+    assert program.main([*words, "--results", str(results), "--report", *more]) == 0
     return results / "report.html"
 
 
@@ -170,3 +170,10 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path: Path) -> None:
     assert text.count('class="compare"') == 3
     shown = read_showcase(path.parent / "showcase_x2_cdsr_noise0_bicubic")
     assert {entry.group for entry in shown} == {"best", "worst"}
+
+
+def test_a_report_without_ssim_has_none(tmp_path: Path) -> None:
+    text = make_report(tmp_path, "--metrics", "psnr").read_text()
+    captions = re.findall(r"<div>([0-9.]+) dB(.*?)<span", text)
+    assert len(captions) == 3
+    assert all(rest.strip() == "" for _, rest in captions)

@@ -58,13 +58,14 @@ def _card(folder: Path, entry: Shown) -> str:
     )
     height, width = _middle(hr).shape[:2]
     name = html.escape(f"{entry.test_set} {entry.picture}")
+    ssim = "" if entry.ssim is None else f" / {entry.ssim:.4f}"
     return (
         f'<figure class="compare" data-left="lr" data-right="sr">'
         f'<div class="stage" style="aspect-ratio:{width}/{height}">{pictures}'
         '<span class="tag left">LR</span><span class="tag right">SR</span><div class="line"></div>'
         f'<input type="range" min="0" max="100" step="0.5" value="50" aria-label="Divide {name}"></div>'
         f'<figcaption><div><b>{name}</b> <span class="soft">kernel {html.escape(entry.case)}</span></div>'
-        f"<div>{entry.psnr:.2f} dB / {entry.ssim:.4f} "
+        f"<div>{entry.psnr:.2f} dB{ssim} "
         f'<span class="soft">bicubic {plain:.2f} dB</span></div>'
         f'<div class="buttons">{buttons}'
         '<button type="button" class="enlarge" aria-pressed="false">larger</button></div>'

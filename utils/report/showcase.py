@@ -28,7 +28,7 @@ class Shown:
     picture: str
     case: str
     psnr: float
-    ssim: float
+    ssim: float | None
     stem: str
 
 
