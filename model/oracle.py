@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.cdsr import CDSRSize, SRNetwork
-from model.encoder import RGB_RANGE
+from model.common import RGB_RANGE
 from utils.truth import Truth
 
 NUM_COMPONENTS = 15
