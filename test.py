@@ -72,7 +72,7 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
     if args.model == "bicubic" and not args.dir_demo and build_protocol(args).config.degradation == "dasr":
         logger.info("bicubic is MATLAB's here (--model bicubic_matlab), as in the protocols of DASR")
         args.model = "bicubic_matlab"
-    if args.dir_demo and not args.pre_train:
+    if not args.pre_train:
         args.model = shipped_model(args.model, args.scale)
     path = args.pre_train or pretrained_path(args.model, args.scale)
     model = build_model(args, device, variant_in(path))

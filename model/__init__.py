@@ -161,12 +161,12 @@ def save_model(model: nn.Module, path: Path, metadata: Mapping[str, Any], *, is_
 
 
 def shipped_model(name: str, scale: int) -> str:
-    """The model of that name, or the one with shipped weights for that scale where it has none itself."""
-    with_weights = [other for other in sorted(MODELS) if pretrained_path(other, scale).is_file()]
-    if name not in MODELS or name.startswith("bicubic") or name in with_weights or not with_weights:
+    """The model of that name, or its small form where that alone has shipped weights for the scale, with a warning."""
+    small = f"{name}_S"
+    if small not in MODELS or pretrained_path(name, scale).is_file() or not pretrained_path(small, scale).is_file():
         return name
-    logger.warning("no weights are shipped for %s x%d: taking %s", name, scale, with_weights[0])
-    return with_weights[0]
+    logger.warning("no weights are shipped for %s x%d: taking %s", name, scale, small)
+    return small
 
 
 def pretrained_path(name: str, scale: int) -> Path:

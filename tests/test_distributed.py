@@ -148,6 +148,20 @@ def test_two_processes_train_and_another_number_resumes(photographs: Path) -> No
     assert sorted(path.name[:7] for path in (folder / "model").iterdir())[-1] == "model_3"
 
 
+def start_until(line: str, photographs: Path, *more: str) -> subprocess.Popen[str]:
+    """Start a training and return at a line of its log."""
+    process = subprocess.Popen(
+        command(photographs, *more),
+        cwd=photographs.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert any(line in logged for logged in process.stderr)
+    return process
+
+
 def processes(photographs: Path) -> list[int]:
     """Ids of the launcher and of the ranks."""
     found = subprocess.run(["pgrep", "-f", f"main.py --dir_data {photographs}"], capture_output=True, text=True)
@@ -164,22 +178,11 @@ def test_sigkill_of_two_processes_changes_nothing(photographs: Path) -> None:
     generator = np.random.default_rng(0)
     start = ["--reset"]
     for _ in range(3):
-        process = subprocess.Popen(
-            command(photographs, *more, *start),
-            cwd=photographs.parent,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "[1/3]" in line:
-                break
+        process = start_until("[1/3]", photographs, *more, *start)
         time.sleep(generator.uniform(0, 3))
         for number in processes(photographs):
             os.kill(number, signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
+        process.communicate()
         start = ["--resume", "-1"] if states.paths() else ["--reset"]
     assert run(photographs, *more, *start).returncode == 0
     assert_same(states.load()[0], expected)
@@ -187,20 +190,10 @@ def test_sigkill_of_two_processes_changes_nothing(photographs: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rank_that_dies_stops_the_others_within_a_minute(photographs: Path) -> None:
-    process = subprocess.Popen(
-        command(photographs, "--test_every", "100000"),
-        cwd=photographs.parent,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "[3/100000]" in line:
-            break
+    process = start_until("[3/100000]", photographs, "--test_every", "100000")
     os.kill(processes(photographs)[-1], signal.SIGKILL)
     start = time.monotonic()
-    message = process.stderr.read()
-    assert process.wait(timeout=60) != 0
+    _, message = process.communicate(timeout=100)
+    assert process.returncode != 0
     assert time.monotonic() - start < 60
     assert "SIGKILL" in message or "Signal 9" in message or "signal" in message.lower()
