@@ -16,17 +16,8 @@ import main
 from option import parse_options
 from utils.checkpoint import StateStore, load_weights, save_weights
 from utils.packed_state import MANIFEST, MOMENTS, pack, read_parts, unpack, write_parts
-from utils.run import EXPERIMENT, run_name
 
 LOGS = ("setting.json", "environment.json", "metrics.jsonl", "train.log")
-
-
-def run_folder(words: list[str]) -> Path:
-    """Where a command line of `main.py` trains."""
-    args = parse_options(words)
-    return EXPERIMENT / run_name(
-        save=args.save, scale=args.scale, sample_mode=args.sample_mode, blur_type=args.blur_type
-    )
 
 
 def take_up(carry: Path, run: Path) -> bool:
@@ -59,8 +50,7 @@ def leave(run: Path, carry: Path, moments: str) -> None:
     for weights in sorted((run / "model").glob(f"model_{best}_psnr_*")):
         if weights.stem.endswith("_ema") == bool(state["ema"]):
             tensors, metadata = load_weights(weights)
-            halves = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
-            save_weights(carry / "best.safetensors", halves, {**metadata, "epoch": best})
+            save_weights(carry / "best.safetensors", tensors, {**metadata, "epoch": best}, is_half=True)
     num_bytes = sum(part.stat().st_size for part in parts)
     print(f"{carry}: step {packed['step']}, {num_bytes / 2**20:.1f} MiB in {len(parts)} parts")
 
@@ -73,7 +63,7 @@ def train_a_piece(argv: list[str] | None = None) -> int:
     parser.add_argument("--moments", choices=MOMENTS, default="second", help="which averages of Adam travel")
     parser.add_argument("words", nargs="+", metavar="OPTIONS", help="of main.py, after --")
     args = parser.parse_args(argv)
-    run = run_folder(args.words)
+    run = main.run_folder(parse_options(args.words))
     more = ["--resume", "-1"] if take_up(args.carry, run) else []
     code = main.main([*args.words, "--time_limit", args.time_limit, *more])
     if code == 0 and torch.cuda.is_available():

@@ -154,10 +154,7 @@ def compile_model(model: CDSR | Oracle | DASR) -> None:
 
 def save_model(model: nn.Module, path: Path, metadata: Mapping[str, Any], *, is_half: bool = False) -> None:
     """Write a model's weights in the published naming, with metadata; is_half: in 16 bits."""
-    tensors = to_published(model.state_dict())
-    if is_half:
-        tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
-    save_weights(path, tensors, metadata)
+    save_weights(path, to_published(model.state_dict()), metadata, is_half=is_half)
 
 
 def shipped_model(name: str, scale: int) -> str:

@@ -38,9 +38,13 @@ def _failing_as_oserror() -> Iterator[None]:
         raise OSError(f"writing failed, is the disk full? ({str(error).splitlines()[0]})") from error
 
 
-def save_weights(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write a state dict with JSON-able metadata, atomically; the suffix says the format."""
+def save_weights(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], *, is_half: bool = False
+) -> None:
+    """Write a state dict with JSON-able metadata, atomically; the suffix says the format. is_half: in 16 bits."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if is_half:
+        tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
     with replacing(path) as temporary, _failing_as_oserror():
         if path.suffix == ".safetensors":
             save_file(tensors, temporary, {METADATA_KEY: json.dumps(dict(metadata), default=str)})
