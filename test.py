@@ -14,7 +14,8 @@ from data import build_protocol, build_test_samples
 from data.mismatch import mismatches
 from data.protocols import Protocol
 from data.samples import Testset
-from model import CDSR, Bicubic, build_model, load_model, pretrained_path, shipped_model, variant_in
+from model import CDSR, Bicubic, build_model, load_model, variant_in
+from model.pretrained import pretrained_path, shipped_model
 from option import parse_options
 from utils import distributed
 from utils.checkpoint import sha256
@@ -73,8 +74,8 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
         logger.info("bicubic is MATLAB's here (--model bicubic_matlab), as in the protocols of DASR")
         args.model = "bicubic_matlab"
     if not args.pre_train:
-        args.model = shipped_model(args.model, args.scale)
-    path = args.pre_train or pretrained_path(args.model, args.scale)
+        args.model = shipped_model(args.model, args.scale, args.noise)
+    path = args.pre_train or pretrained_path(args.model, args.scale, args.noise)
     model = build_model(args, device, variant_in(path))
     checkpoint: dict[str, Any] = {"model": args.model, "scale": args.scale}
     if isinstance(model, CDSR) and model.variant.marks:

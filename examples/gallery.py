@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from model import create_model, load_model, pretrained_path
+from model import create_model, load_model
+from model.pretrained import pretrained_path
 from utils.image import list_images, read_rgb, to_tensor, to_uint8
 from utils.inference import Upscaler
 

@@ -6,7 +6,8 @@ Run from the root of the repository. Depth, alpha, colour profile and metadata o
 import sys
 from pathlib import Path
 
-from model import open_model, pretrained_path
+from model import open_model
+from model.pretrained import pretrained_path
 from utils.device import select_device
 from utils.inference import Upscaler
 from utils.picture import read_picture

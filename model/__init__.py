@@ -21,7 +21,6 @@ from model.published import TAIL, load_published, to_published
 from model.variant import Variant, resolve_variant, variant_of
 from utils.checkpoint import load_weights, save_weights
 from utils.interfaces import Informed
-from utils.run import ROOT, logger
 
 Network = CDSR | Oracle | DASR | Bicubic
 
@@ -155,17 +154,3 @@ def compile_model(model: CDSR | Oracle | DASR) -> None:
 def save_model(model: nn.Module, path: Path, metadata: Mapping[str, Any], *, is_half: bool = False) -> None:
     """Write a model's weights in the published naming, with metadata; is_half: in 16 bits."""
     save_weights(path, to_published(model.state_dict()), metadata, is_half=is_half)
-
-
-def shipped_model(name: str, scale: int) -> str:
-    """The model of that name, or its small form where that alone has shipped weights for the scale, with a warning."""
-    small = f"{name}_S"
-    if small not in MODELS or pretrained_path(name, scale).is_file() or not pretrained_path(small, scale).is_file():
-        return name
-    logger.warning("no weights are shipped for %s x%d: taking %s", name, scale, small)
-    return small
-
-
-def pretrained_path(name: str, scale: int) -> Path:
-    """Where the shipped weights of a model are, if there are any."""
-    return ROOT / "experiment" / "pretrained" / f"{name.lower()}_x{scale}.safetensors"

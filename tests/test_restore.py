@@ -11,6 +11,7 @@ from PIL import Image
 
 import test as command_line
 from model import create_model, save_model
+from model.pretrained import pretrained_path
 from option import parse_options
 from tests.test_image import save_pil
 from tests.test_picture import SRGB, exif_of, random_pixels
@@ -264,10 +265,7 @@ def test_shipped_weights_are_chosen_by_name(tmp_path, monkeypatch, capsys, caplo
     """Without --pre_train: those of the model and scale; and another model's where it has none, which is said."""
     shipped = tmp_path / "cdsr_s_x2.safetensors"
     save_model(create_model("CDSR_S", 2), shipped, {})
-    monkeypatch.setattr("model.pretrained_path", lambda name, scale: tmp_path / f"{name.lower()}_x{scale}.safetensors")
-    monkeypatch.setattr(
-        command_line, "pretrained_path", lambda name, scale: tmp_path / f"{name.lower()}_x{scale}.safetensors"
-    )
+    monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
     picture = save_pil(tmp_path / "a.png", Image.new("L", (20, 20), 90))
     words = ["--cpu", "--dir_demo", str(picture), "--results", str(tmp_path / "out")]
     assert command_line.main(words) == 0
@@ -275,6 +273,19 @@ def test_shipped_weights_are_chosen_by_name(tmp_path, monkeypatch, capsys, caplo
     assert str(shipped) in caplog.text
     assert command_line.main([*words, "--scale", "4"]) == 1
     assert "no weights are shipped for CDSR x4" in caplog.text
+
+
+def test_shipped_weights_are_chosen_by_noise(tmp_path, monkeypatch):
+    """The weakest noise that covers what is asked; else the strongest; without noise, the weights for none."""
+    monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
+    assert pretrained_path("CDSR", 4, 15).name == "cdsr_x4.safetensors"
+    for level in ("15", "5", "50"):
+        (tmp_path / f"cdsr_x4_noise{level}.safetensors").touch()
+    chosen = {noise: pretrained_path("CDSR", 4, noise).stem for noise in (0, 0.5, 5, 10, 15, 49.5, 80)}
+    levels = {0.5: 5, 5: 5, 10: 15, 15: 15, 49.5: 50, 80: 50}
+    assert chosen == {0: "cdsr_x4"} | {noise: f"cdsr_x4_noise{level}" for noise, level in levels.items()}
+    assert pretrained_path("CDSR", 2, 15).name == "cdsr_x2.safetensors"
+    assert pretrained_path("CDSR_S", 4, 15).name == "cdsr_s_x4.safetensors"
 
 
 def test_tiles_show_no_seams():

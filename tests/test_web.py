@@ -58,6 +58,19 @@ def test_the_service_gives_what_the_command_line_gives(tmp_path, service, weight
     assert figure.dtype == np.uint8 and figure.shape[2] == 3 and figure.std() > 10
 
 
+def test_weights_for_noisy_pictures_are_offered_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
+    for index, name in enumerate(("cdsr_s_x2", "cdsr_s_x4", "cdsr_s_x4_noise15")):
+        torch.manual_seed(index)
+        save_model(create_model("CDSR_S", int(name[8])), tmp_path / f"{name}.safetensors", {})
+    service = Service(torch.device("cpu"), tmp_path / "visitors")
+    assert service.models() == ["CDSR_S", "CDSR_S (noisy pictures)"]
+    assert service.scales("CDSR_S") == [2, 4] and service.scales("CDSR_S (noisy pictures)") == [4]
+    picture = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 20, 21)))
+    clean, noisy = (service.upscale(picture, model, 4).restored for model in service.models())
+    assert clean.shape == noisy.shape and (clean != noisy).any()
+
+
 def test_several_visitors_get_their_own_results(tmp_path, service):
     """Four at once, of two pictures of the same name."""
     paths = []

@@ -1,5 +1,6 @@
 """What the page does, without the page: models at hand, a picture upscaled, views to compare, files swept away."""
 
+import math
 import shutil
 import threading
 import time
@@ -14,13 +15,17 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from model import MODELS, check_blind, create_model, open_model, pretrained_path
+from model import MODELS, check_blind, create_model, open_model
+from model.pretrained import pretrained_path
 from utils.inference import Upscaler
 from utils.picture import Picture, count_pixels, read_picture
 from utils.restore import OutputOptions, plan, restore_file, restore_picture
 from utils.sources import Source
 
 SCALES = (1, 2, 3, 4)
+NOISY = " (noisy pictures)"
+"""Follows the name of a model where its shipped weights were trained with noise."""
+
 VIEW_SIDE = 2000
 """Longest side of what the page shows, in pixels; downloads are whole."""
 
@@ -68,8 +73,7 @@ class Service:
     ) -> None:
         self.device, self.folder = device, folder
         self.precision, self.max_pixels = precision, max_pixels
-        shipped = {(name, scale): pretrained_path(name, scale) for name in MODELS for scale in SCALES}
-        self.weights = {key: path for key, path in shipped.items() if path.is_file()} | (weights or {})
+        self.weights = _shipped() | (weights or {})
         if not self.weights:
             raise ValueError("no weights are shipped in experiment/pretrained; name some by --pre_train")
         for name, scale in weights or {}:
@@ -78,7 +82,7 @@ class Service:
         self._busy = threading.Lock()
 
     def models(self) -> list[str]:
-        """Names of the models with weights."""
+        """Names of the models with weights; those for noisy pictures stand apart."""
         return sorted({name for name, _ in self.weights})
 
     def scales(self, model: str) -> list[int]:
@@ -139,7 +143,7 @@ class Service:
 
     def _upscaler(self, model: str, scale: int) -> Upscaler:
         if (model, scale) not in self._upscalers:
-            network, _ = open_model(model, scale, self.weights[model, scale])
+            network, _ = open_model(model.removesuffix(NOISY), scale, self.weights[model, scale])
             self._upscalers[model, scale] = Upscaler(
                 network.to(self.device).eval(), precision=self.precision, tile="auto", centred=True
             )
@@ -169,6 +173,18 @@ class Service:
             for entry in [top, *top.iterdir()] if top.is_dir() and top.name == "results" else [top]:
                 if entry.name != "results" and entry.stat().st_mtime < oldest:
                     shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+
+
+def _shipped() -> dict[tuple[str, int], Path]:
+    found = {}
+    for name in MODELS:
+        for scale in SCALES:
+            clean, noisy = pretrained_path(name, scale), pretrained_path(name, scale, noise=math.inf)
+            if clean.is_file():
+                found[name, scale] = clean
+            if noisy != clean:
+                found[name + NOISY, scale] = noisy
+    return found
 
 
 def _seen(picture: Picture) -> np.ndarray:
