@@ -107,6 +107,13 @@ def test_curves_name_the_phases_and_the_best_validation(tmp_path, monkeypatch):
     assert all(word in text for word in ("encoder", "joint", "L1 loss", "contrastive loss", "validation PSNR"))
 
 
+def test_curves_show_the_validation_that_chooses_the_checkpoint(tmp_path, monkeypatch):
+    """The averaged weights' where they are kept; and nothing from before the network learns."""
+    rows = [{**row, "psnr_ema": row["psnr"] + 1, "ssim_ema": 0.9} if "psnr" in row else row for row in rows_of_a_run()]
+    rows.append({"iteration": 100, "psnr": 50.0, "psnr_ema": 50.0})
+    assert "best: 31.00 dB / 0.9000 at 1,000" in text_of(rows, tmp_path / "curves.svg", monkeypatch)
+
+
 def test_curves_of_a_resumed_run_take_the_last_row(tmp_path, monkeypatch):
     rows = [{"iteration": 20, "psnr": 35.0}, {"iteration": 10, "psnr": 29.0}, {"iteration": 20, "psnr": 30.5}]
     text = text_of([*rows, {"iteration": 30, "psnr": math.inf}, {"iteration": 40}], tmp_path / "a.svg", monkeypatch)

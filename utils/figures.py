@@ -76,10 +76,11 @@ def curves(metrics: Sequence[Mapping[str, Any]], path: Path | str) -> None:
     """Write the losses and the validation PSNR of a run against the iteration.
 
     metrics: rows of a run's metrics.jsonl. Used are `iteration`, `phase`, `l1` and `contrastive` and, in the rows of a
-        validation, `psnr` (dB) and `ssim`; rows may lack any of them. Of an iteration repeated after a resume the last
-        row counts.
+        validation, `psnr` (dB) and `ssim`, or `psnr_ema` and `ssim_ema`, which choose the checkpoint where they are
+        there; rows may lack any of them. Of an iteration repeated after a resume the last row counts.
     path: a .png, .pdf or .svg file; its folder is made.
     """
+    metrics = _that_choose(metrics)
     series = {key: _series(metrics, key) for key in PANELS}
     series = {key: points for key, points in series.items() if len(points)}
     if not series:
@@ -180,6 +181,16 @@ def _check_columns(columns: Sequence[tuple[str, Picture]], zoom: Box | None) -> 
 
 
 # Curves
+
+
+def _that_choose(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with those validations alone that choose a checkpoint: of a network that has begun to learn."""
+    begin = min((row["iteration"] for row in metrics if row.get("l1") is not None and "iteration" in row), default=0)
+    rows = []
+    for row in metrics:
+        chosen = {key: row.get(f"{key}_ema", row.get(key)) for key in ("psnr", "ssim")}
+        rows.append({**row, **(chosen if row.get("iteration", 0) >= begin else dict.fromkeys(chosen))})
+    return rows
 
 
 def _series(metrics: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.float64]:
