@@ -4,7 +4,6 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,13 @@ from utils import distributed
 from utils.checkpoint import StateStore
 from utils.device import has_fast_bf16, select_device
 from utils.ema import ExponentialMovingAverage
-from utils.evaluation import evaluate
-from utils.inference import Upscaler
-from utils.interfaces import Informed, Samples, SuperResolver
+from utils.interfaces import Informed
 from utils.randomness import seed_everything
-from utils.results import summarize
 from utils.run import EXPERIMENT, RunLogger, log_to_console, logger, prepare_run, run_name
 from utils.schedule import Schedule
-from utils.shard import Shard
 from utils.step import StepConfig, TrainingStep
 from utils.sync_norm import synchronise_statistics
+from utils.validation import Validator
 
 NUM_FITTED_KERNELS = 10_000
 
@@ -91,7 +87,7 @@ def train(args: argparse.Namespace) -> None:
                 world_size=distributed.world_size(),
                 device=device,
             ),
-            validate=make_validation(args, samples, device),
+            validate=Validator(samples, precision=args.precision, device=device),
             save_model=lambda model, path: save_model(model, path, metadata),
             schedule=build_schedule(args, has_contrast=training_step.moco is not None),
             run_logger=run_logger,
@@ -212,23 +208,6 @@ def warn_of_contrast(args: argparse.Namespace) -> None:
     for name in ("c_weight", "positive", "queue_size"):
         if getattr(args, name) != build_parser().get_default(name):
             logger.warning("--%s has no effect: %s has no contrastive loss", name, args.model)
-
-
-def make_validation(
-    args: argparse.Namespace, samples: Samples, device: torch.device
-) -> Callable[[SuperResolver], tuple[float, float]]:
-    """Bind the shared evaluation to the held-out pictures, shared out over the ranks."""
-    shard = Shard(distributed.rank(), distributed.world_size())
-
-    def validate(model: SuperResolver) -> tuple[float, float]:
-        upscaler = Upscaler(model, precision=args.precision)
-        with torch.compiler.set_stance("force_eager"):  # every picture has another size
-            indices = shard.indices(samples.keys)
-            rows = evaluate(upscaler, samples, device=device, name="validation", indices=indices)
-        summary = summarize(shard.merge(indices, rows))
-        return summary.psnr, summary.ssim
-
-    return validate
 
 
 def build_schedule(args: argparse.Namespace, *, has_contrast: bool = True) -> Schedule:

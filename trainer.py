@@ -21,6 +21,7 @@ from utils.run import RunLogger
 from utils.schedule import Phase, Schedule
 from utils.signals import StopRequest
 from utils.step import TrainingStep
+from utils.validation import COLLAPSED, Validation
 
 logger = logging.getLogger("cdsr")
 
@@ -73,7 +74,7 @@ class Trainer:
     Args:
         training_step: the model and all that changes with a batch.
         make_loader: given the first step and the number of steps, yields uint8 HR pairs (B, 2, 3, P, P), this rank's.
-        validate: measures a model; returns (PSNR, SSIM).
+        validate: measures a model in evaluation mode.
         save_model: writes a model's weights to a path.
         schedule: phases and learning rates.
         run_logger: logs of the run, whose folder takes `model/` and `state/`.
@@ -87,7 +88,7 @@ class Trainer:
         *,
         training_step: TrainingStep,
         make_loader: Callable[[int, int], Iterable[Tensor]],
-        validate: Callable[[Any], tuple[float, float]],
+        validate: Callable[[Any], Validation],
         save_model: Callable[[Any, Path], None],
         schedule: Schedule,
         run_logger: RunLogger,
@@ -205,21 +206,27 @@ class Trainer:
         progress, ema = self.progress, self.training_step.ema
         self.training_step.average_statistics()
         self.training_step.model.eval()
-        psnr, ssim = self.validate(self.training_step.model)
-        row: dict[str, Any] = {"epoch": progress.epoch, "psnr": psnr, "ssim": ssim}
-        models: list[tuple[Any, float, str]] = [(self.training_step.model, psnr, "")]
+        found = self.validate(self.training_step.model)
+        spread = found.code_spread
+        row: dict[str, Any] = {"epoch": progress.epoch, **vars(found)}
+        models: list[tuple[Any, float, str]] = [(self.training_step.model, found.psnr, "")]
         if ema:
-            psnr, ssim = self.validate(ema.model)
-            row |= {"psnr_ema": psnr, "ssim_ema": ssim}
-            models.append((ema.model, psnr, "_ema"))
-        if self.schedule.phase(progress.epoch) is not Phase.ENCODER and psnr > progress.best_psnr:
-            progress.best_psnr, progress.best_epoch = psnr, progress.epoch
+            found = self.validate(ema.model)
+            row |= {"psnr_ema": found.psnr, "ssim_ema": found.ssim}
+            models.append((ema.model, found.psnr, "_ema"))
+        if self.schedule.phase(progress.epoch) is not Phase.ENCODER and found.psnr > progress.best_psnr:
+            progress.best_psnr, progress.best_epoch = found.psnr, progress.epoch
         self.run_logger.metrics(row, step=self.step)
         logger.info(
-            "epoch %d: validation %.2f dB / %.4f%s (best %.2f dB, epoch %d)",
-            *(progress.epoch, psnr, ssim, " of the averaged weights" if ema else ""),
+            "epoch %d: validation %.2f dB / %.4f%s (best %.2f dB, epoch %d)%s",
+            *(progress.epoch, found.psnr, found.ssim, " of the averaged weights" if ema else ""),
             *(progress.best_psnr, progress.best_epoch),
+            "" if spread is None else f", codes differ by {100 * spread:.2g} %",
         )
+        if spread is not None and spread <= COLLAPSED:
+            logger.warning(
+                "warning: all pictures have one code: the encoder has collapsed (docs/training.md says more)"
+            )
         if distributed.rank() == 0:
             try:
                 self.model_files.write(progress.epoch, progress.best_epoch, models)

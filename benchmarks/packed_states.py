@@ -14,13 +14,14 @@ import torch
 
 from benchmarks.trials import table
 from data import build_degradation, build_training_batches, build_validation_samples
-from main import build_schedule, build_training_step, make_validation
+from main import build_schedule, build_training_step
 from option import parse_options
 from utils.checkpoint import StateStore
 from utils.files import write_json
 from utils.packed_state import pack, unpack
 from utils.randomness import seed_everything
 from utils.run import environment
+from utils.validation import Validator
 
 VARIANTS: dict[str, tuple[str | None, int]] = {  # moments kept (None: not packed), steps of warming up again
     "exact": (None, 0),
@@ -52,9 +53,9 @@ def go_on(name: str, state: dict[str, Any], options: argparse.Namespace, num_ste
         rate = schedule.learning_rate(epoch, first + index) * min(1.0, (index + 1) / max(warmup, 1))
         losses.append(training_step(hr_pairs, step=start + index, phase=phase, learning_rate=rate)["l1"].item())
     training_step.model.eval()
-    validate = make_validation(options, build_validation_samples(options, degradation), device)
-    validate = make_validation(options, build_validation_samples(options, degradation), device)
-    return losses, validate(training_step.model)[0]
+    samples = build_validation_samples(options, degradation)
+    validate = Validator(samples, precision=options.precision, device=device)
+    return losses, validate(training_step.model).psnr
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from utils.checkpoint import StateStore, load_weights
 from utils.guard import MAX_SKIPPED_STEPS
 from utils.image import write_image
 from utils.step import TrainingStep
+from utils.validation import Validation
 
 ROOT = Path(__file__).parent.parent
 RUN = Path("experiment/tiny_x2_s-fold_aniso")
@@ -152,10 +153,24 @@ def test_a_run_is_kept_unless_reset(photographs: Path, caplog: pytest.LogCapture
 
 
 def test_the_best_and_the_last_model_stay(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = iter([(30.0, 0.9), (33.0, 0.9), (31.0, 0.9), (32.0, 0.9)])
-    monkeypatch.setattr(main, "make_validation", lambda *_: lambda model: next(figures))
+    figures = iter([Validation(psnr, 0.9) for psnr in (30.0, 33.0, 31.0, 32.0)])
+    monkeypatch.setattr(main, "Validator", lambda *_, **__: lambda model: next(figures))
     assert main.main(tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "4")) == 0
     assert sorted(path.name for path in (RUN / "model").iterdir()) == ["model_2_psnr_33.00.pt", "model_4_psnr_32.00.pt"]
+
+
+def test_a_collapsed_encoder_is_named(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The spread of the codes over the held-out pictures stands in the log; where there is none, a warning does."""
+    words = tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "1", "--test_every", "1")
+    with caplog.at_level("INFO", logger="cdsr"):
+        assert main.main(words) == 0
+        assert ", codes differ by " in caplog.text and "collapsed" not in caplog.text
+        monkeypatch.setattr(main.CDSR, "encode", lambda self, lr, tile=None: torch.ones(len(lr), 128))
+        assert main.main([*words, "--reset"]) == 0
+    assert ", codes differ by 0 %" in caplog.text and "the encoder has collapsed" in caplog.text
+    assert [row["code_spread"] for row in rows("psnr")] == [0.0]
 
 
 def test_one_bad_loss_is_skipped_and_counted(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

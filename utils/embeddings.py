@@ -27,14 +27,13 @@ from utils.files import replacing, write_json
 from utils.image import to_tensor
 from utils.inference import code_of
 from utils.interfaces import Samples, SuperResolver
+from utils.validation import COLLAPSED, code_spread
 
 Points = npt.NDArray[np.float64]
 
 NUM_FOLDS = 5
 LARGEST_LEGEND = 12
 SEED = 0
-COLLAPSED = 1e-4
-"""Spread of the codes, relative to their size, below which they are one and the same."""
 MARKERS = "osD^vP*X<>ph"
 
 
@@ -49,7 +48,7 @@ class Embeddings:
     @property
     def collapsed(self) -> bool:
         """Whether all codes are equal: the encoder then tells nothing."""
-        return bool(np.ptp(self.codes, axis=0).max() <= COLLAPSED * np.abs(self.codes).max())
+        return code_spread(torch.from_numpy(self.codes)) <= COLLAPSED
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,66 @@
+"""Validation while a run trains: PSNR on held-out pictures, and whether the encoder still tells them apart."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from utils import distributed
+from utils.evaluation import evaluate
+from utils.image import to_tensor
+from utils.inference import Upscaler, code_of
+from utils.interfaces import Informed, Samples, SuperResolver
+from utils.results import summarize
+from utils.shard import Shard
+
+MAX_CODES = 16
+"""Pictures whose codes are compared: the first of the set."""
+
+COLLAPSED = 1e-4
+"""Spread of the codes at and below which they are one and the same, but for rounding."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """PSNR (dB) and SSIM, mean over the pictures, and the spread of the codes; None where no code is estimated."""
+
+    psnr: float
+    ssim: float
+    code_spread: float | None = None
+
+
+def code_spread(codes: Tensor) -> float:
+    """How much codes (N, D), N above 1, differ from each other, relative to their length: 0 where all are equal."""
+    codes = codes.double()
+    return float((codes - codes.mean(dim=0)).norm() / codes.norm().clamp_min(1e-30))
+
+
+class Validator:
+    """Measures a model on held-out pictures, shared out over the ranks.
+
+    Args:
+        samples: the pictures.
+        precision: of the networks, as of `Upscaler`. Codes are always computed in float32.
+        device: where the model is.
+    """
+
+    def __init__(self, samples: Samples, *, precision: str, device: torch.device) -> None:
+        self.samples, self.precision, self.device = samples, precision, device
+        self._shard = Shard(distributed.rank(), distributed.world_size())
+
+    @torch.compiler.set_stance("force_eager")  # every picture has another size
+    def __call__(self, model: SuperResolver) -> Validation:
+        """Measure a model in evaluation mode; all ranks get the same."""
+        upscaler = Upscaler(model, precision=self.precision)
+        indices = self._shard.indices(self.samples.keys)
+        rows = evaluate(upscaler, self.samples, device=self.device, name="validation", indices=indices)
+        summary = summarize(self._shard.merge(indices, rows))
+        return Validation(summary.psnr, summary.ssim, self._spread(model))
+
+    @torch.inference_mode()
+    def _spread(self, model: SuperResolver) -> float | None:
+        if isinstance(model, Informed) or len(self.samples) < 2:
+            return None
+        samples = [self.samples[index] for index in range(min(len(self.samples), MAX_CODES))]
+        codes = [code_of(model, to_tensor(sample.lr)[None].to(self.device), None) for sample in samples]
+        return code_spread(torch.cat(codes))
