@@ -23,14 +23,14 @@ from trainer import Interrupted, Trainer, TrainingStopped
 from utils import distributed
 from utils.checkpoint import StateStore
 from utils.device import has_fast_bf16, select_device
-from utils.ema import ExponentialMovingAverage
 from utils.interfaces import Informed
 from utils.randomness import seed_everything
 from utils.run import EXPERIMENT, RunLogger, log_to_console, logger, prepare_run, run_name
-from utils.schedule import Schedule
-from utils.step import StepConfig, TrainingStep
-from utils.sync_norm import synchronise_statistics
-from utils.validation import Validator
+from utils.training.ema import ExponentialMovingAverage
+from utils.training.schedule import Schedule
+from utils.training.step import StepConfig, TrainingStep
+from utils.training.sync_norm import synchronise_statistics
+from utils.training.validation import Validator
 
 NUM_FITTED_KERNELS = 10_000
 

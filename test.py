@@ -20,22 +20,22 @@ from option import parse_options
 from utils import distributed
 from utils.checkpoint import sha256
 from utils.device import select_device
-from utils.embeddings import collect_embeddings, write_embeddings
-from utils.evaluation import Stopwatch, evaluate
-from utils.image import write_image
+from utils.evaluation.embeddings import collect_embeddings, write_embeddings
+from utils.evaluation.evaluate import Stopwatch, evaluate
+from utils.evaluation.measures import Measures, load_lpips
+from utils.evaluation.profiling import PeakMemory, model_cost
+from utils.evaluation.results import Result, Summary, summarize, table, write_results
+from utils.evaluation.rowlog import RowLog, remove_parts
+from utils.evaluation.shard import Shard, join_shard
 from utils.inference import Upscaler
 from utils.interfaces import Sample
-from utils.measures import Measures, load_lpips
-from utils.profiling import PeakMemory, model_cost
+from utils.pictures.image import write_image
+from utils.pictures.restore import OutputOptions, plan, restore_all
+from utils.pictures.sources import find_pictures
 from utils.randomness import seed_everything
 from utils.report import write_report
 from utils.report.showcase import write_showcase
-from utils.restore import OutputOptions, plan, restore_all
-from utils.results import Result, Summary, summarize, table, write_results
-from utils.rowlog import RowLog, remove_parts
 from utils.run import EXPERIMENT, environment, log_to_console, logger, run_name
-from utils.shard import Shard, join_shard
-from utils.sources import find_pictures
 
 
 def main(argv: list[str] | None = None) -> int:

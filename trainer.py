@@ -14,14 +14,15 @@ from tqdm import tqdm
 from utils import distributed
 from utils.checkpoint import StateStore
 from utils.device import peak_memory
-from utils.guard import MAX_SKIPPED_STEPS
-from utils.model_files import ModelFiles
+from utils.evaluation.codes import COLLAPSED
 from utils.randomness import random_states, restore_random_states
 from utils.run import RunLogger
-from utils.schedule import Phase, Schedule
-from utils.signals import StopRequest
-from utils.step import TrainingStep
-from utils.validation import COLLAPSED, Validation
+from utils.training.guard import MAX_SKIPPED_STEPS
+from utils.training.model_files import ModelFiles
+from utils.training.schedule import Phase, Schedule
+from utils.training.signals import StopRequest
+from utils.training.step import TrainingStep
+from utils.training.validation import Validation
 
 logger = logging.getLogger("cdsr")
 

@@ -11,7 +11,7 @@ import torch
 from benchmarks.trials import run_trials, table, trial_parser, validation
 from model import create_model
 from model.variant import Variant
-from utils.profiling import model_cost
+from utils.evaluation.profiling import model_cost
 from utils.truth import Truth
 
 ANY_TRUTH = Truth(torch.zeros(1, 21, 21), torch.zeros(1))

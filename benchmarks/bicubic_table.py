@@ -16,12 +16,12 @@ import torch
 from data.benchmark import load_testset
 from data.protocols import get_protocol
 from model import create_model
-from utils.evaluation import evaluate
+from utils.evaluation.evaluate import evaluate
+from utils.evaluation.results import by_case, summarize
+from utils.evaluation.rowlog import RowLog, remove_parts
 from utils.files import replacing
 from utils.inference import Upscaler
 from utils.report.published_figures import BICUBIC_DASR_PIPELINE, BICUBIC_PRINTED, TEST_SETS
-from utils.results import by_case, summarize
-from utils.rowlog import RowLog, remove_parts
 from utils.run import environment, log_to_console
 
 RESULTS = Path("benchmarks/results")

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from model import create_model
-from utils.evaluation import evaluate
+from utils.evaluation.evaluate import evaluate
 from utils.files import replacing
 from utils.inference import Upscaler
 from utils.interfaces import Sample

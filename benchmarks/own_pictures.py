@@ -20,11 +20,11 @@ from torch import Tensor
 import test
 from model import create_model, open_model
 from utils.figures import side_by_side
-from utils.image import read_rgb, to_tensor
 from utils.inference import Upscaler
-from utils.picture import Picture, read_picture
-from utils.picture_file import write_picture
-from utils.restore import restore_picture
+from utils.pictures.image import read_rgb, to_tensor
+from utils.pictures.picture import Picture, read_picture
+from utils.pictures.picture_file import write_picture
+from utils.pictures.restore import restore_picture
 from utils.tiling import overlap_of, tile_starts
 
 TILES = (64, 128, 192, 256)

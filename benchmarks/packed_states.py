@@ -18,10 +18,10 @@ from main import build_schedule, build_training_step
 from option import parse_options
 from utils.checkpoint import StateStore
 from utils.files import write_json
-from utils.packed_state import pack, unpack
 from utils.randomness import seed_everything
 from utils.run import environment
-from utils.validation import Validator
+from utils.training.packed_state import pack, unpack
+from utils.training.validation import Validator
 
 VARIANTS: dict[str, tuple[str | None, int]] = {  # moments kept (None: not packed), steps of warming up again
     "exact": (None, 0),

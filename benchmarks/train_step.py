@@ -28,10 +28,10 @@ from model.moco import MoCo
 from model.oracle import Oracle
 from utils.device import peak_memory, select_device, synchronize
 from utils.files import write_json
-from utils.image import write_image
+from utils.pictures.image import write_image
 from utils.run import environment
-from utils.schedule import Phase
-from utils.step import StepConfig, TrainingStep
+from utils.training.schedule import Phase
+from utils.training.step import StepConfig, TrainingStep
 
 VARIANTS = {  # name: precision, channels_last, compiled
     "plain": ("single", False, False),

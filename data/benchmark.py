@@ -12,7 +12,7 @@ import numpy as np
 
 from data.protocols import Case, Protocol
 from data.samples import Sample, Testset, TestsetError
-from utils.image import ImageError, list_images, read_rgb
+from utils.pictures.image import ImageError, list_images, read_rgb
 
 logger = logging.getLogger(__name__)
 

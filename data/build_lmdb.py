@@ -20,7 +20,7 @@ from tqdm import tqdm
 from data.lmdb import METADATA_KEY, encode_metadata, picture_key
 from data.sources import find_pictures, read_sizes, warn_of_skipped
 from utils.files import replacing
-from utils.image import ImageError, read_rgb
+from utils.pictures.image import ImageError, read_rgb
 
 _COMMIT_BYTES = 256 * 1024**2  # pixels held back before they are written out
 

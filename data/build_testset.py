@@ -23,7 +23,7 @@ from data.benchmark import PlainTestset, TestsetError, lr_folders
 from data.degradation import SCALES
 from data.protocols import PROTOCOLS, Protocol, get_protocol
 from utils.files import replacing, write_json
-from utils.image import list_images, read_rgb, write_image
+from utils.pictures.image import list_images, read_rgb, write_image
 
 MANIFEST = "manifest.json"
 

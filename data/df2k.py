@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from data.crops import CropPlan, draw_crops, orient
 from data.sources import MAX_NAMED, PictureSource, warn_once
-from utils.image import ImageError
+from utils.pictures.image import ImageError
 
 logger = logging.getLogger("cdsr")
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from data.degradation import Degradation, DegradationConfig, Parameters
-from utils.image import to_tensor, to_uint8
+from utils.pictures.image import to_tensor, to_uint8
 from utils.truth import Truth
 
 NOISE_SEED = 0

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from data.lmdb import LmdbSource, is_lmdb
-from utils.image import IMAGE_SUFFIXES, ImageError, list_images, read_rgb, read_size
+from utils.pictures.image import IMAGE_SUFFIXES, ImageError, list_images, read_rgb, read_size
 
 DATA_SET = "DF2K"  # sub-folder looked into where a folder has no pictures of its own
 CACHE_BYTES = 2 * 1024**3  # decoded pictures kept in memory, over all workers of a process

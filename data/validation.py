@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from data.degradation import Degradation
-from utils.image import to_tensor, to_uint8
+from utils.pictures.image import to_tensor, to_uint8
 from utils.truth import Truth
 
 if TYPE_CHECKING:

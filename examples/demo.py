@@ -15,7 +15,7 @@ import main
 import test
 from data.protocols import get_protocol
 from utils.figures import side_by_side
-from utils.image import read_rgb, write_image
+from utils.pictures.image import read_rgb, write_image
 
 FOLDER = Path("experiment/demo")
 TRAINING = (

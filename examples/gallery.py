@@ -14,8 +14,8 @@ from PIL import Image
 
 from model import create_model, load_model
 from model.pretrained import pretrained_path
-from utils.image import list_images, read_rgb, to_tensor, to_uint8
 from utils.inference import Upscaler
+from utils.pictures.image import list_images, read_rgb, to_tensor, to_uint8
 
 GAP = 8  # pixels between two columns
 LARGEST_SIDE = 128  # LR pixels shown

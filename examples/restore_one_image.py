@@ -10,9 +10,9 @@ from model import open_model
 from model.pretrained import pretrained_path
 from utils.device import select_device
 from utils.inference import Upscaler
-from utils.picture import read_picture
-from utils.picture_file import write_picture
-from utils.restore import restore_picture
+from utils.pictures.picture import read_picture
+from utils.pictures.picture_file import write_picture
+from utils.pictures.restore import restore_picture
 
 
 def restore(source: Path, target: Path, *, name: str = "CDSR_S", scale: int = 2, weights: Path | None = None) -> None:

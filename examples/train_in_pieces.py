@@ -15,7 +15,7 @@ import torch
 import main
 from option import parse_options
 from utils.checkpoint import StateStore, load_weights, save_weights
-from utils.packed_state import MANIFEST, MOMENTS, pack, read_parts, unpack, write_parts
+from utils.training.packed_state import MANIFEST, MOMENTS, pack, read_parts, unpack, write_parts
 
 LOGS = ("setting.json", "environment.json", "metrics.jsonl", "train.log")
 

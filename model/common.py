@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.sync_norm import BatchNorm2d
+from utils.training.sync_norm import BatchNorm2d
 
 NEGATIVE_SLOPE = 0.1
 RGB_RANGE = 255.0

@@ -21,7 +21,7 @@ from data.build_testset import main as build_main
 from data.degradation import DegradationConfig
 from data.protocols import PROTOCOLS, get_protocol, protocol_of_kernel
 from data.samples import Sample, TestsetError
-from utils.image import ImageError, read_rgb, write_image
+from utils.pictures.image import ImageError, read_rgb, write_image
 
 PICTURES = {"b_10": (45, 62), "b_9": (51, 40), "é": (44, 44)}
 IN_ORDER = ("b_9", "b_10", "é")

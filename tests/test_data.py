@@ -19,7 +19,7 @@ from data.crops import draw_crops, orient
 from data.df2k import TrainingCrops, TrainingSetError, split_range
 from data.lmdb import METADATA_KEY, LmdbSource, encode_metadata, picture_key
 from data.sources import FolderSource, find_pictures, open_source
-from utils.image import read_rgb, write_image
+from utils.pictures.image import read_rgb, write_image
 
 PATCH = 16
 SIZES = [(40, 31), (16, 16), (25, 60), (33, 18), (50, 50), (17, 29), (20, 20)]

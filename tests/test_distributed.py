@@ -22,10 +22,10 @@ from model.moco import MoCo
 from tests.test_trainer import assert_same
 from utils import distributed
 from utils.checkpoint import StateStore
-from utils.image import write_image
-from utils.schedule import Phase
-from utils.step import StepConfig, TrainingStep
-from utils.sync_norm import synchronise_statistics
+from utils.pictures.image import write_image
+from utils.training.schedule import Phase
+from utils.training.step import StepConfig, TrainingStep
+from utils.training.sync_norm import synchronise_statistics
 
 ROOT = Path(__file__).parent.parent
 GLOBAL_BATCH, NUM_STEPS = 6, 2

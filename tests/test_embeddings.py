@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model import create_model
-from utils.embeddings import Embeddings, collect_embeddings, probe, write_embeddings
+from utils.evaluation.embeddings import Embeddings, collect_embeddings, probe, write_embeddings
 
 KERNELS, PICTURES = 4, 6
 

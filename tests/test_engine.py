@@ -18,9 +18,9 @@ from model import create_model, init_model, save_model
 from option import parse_options
 from tests.test_trainer import RUN, assert_same, final_state, photographs, rows, tiny
 from utils.device import has_fast_bf16
-from utils.ema import ExponentialMovingAverage
-from utils.guard import MAX_SKIPPED_STEPS, SkipGuard
-from utils.schedule import Schedule
+from utils.training.ema import ExponentialMovingAverage
+from utils.training.guard import MAX_SKIPPED_STEPS, SkipGuard
+from utils.training.schedule import Schedule
 
 __all__ = ["photographs"]
 ROOT = Path(__file__).parent.parent

@@ -15,17 +15,17 @@ import torch
 import test as program
 from data.build_testset import main as build_testsets
 from model import create_model
-from utils import measures as measures_module
-from utils.evaluation import evaluate
+from utils.evaluation import measures as measures_module
+from utils.evaluation.evaluate import evaluate
+from utils.evaluation.measures import Measures, load_lpips
+from utils.evaluation.metrics import psnr_rgb, psnr_y, ssim_y
+from utils.evaluation.profiling import PeakMemory, model_cost
+from utils.evaluation.results import Result, summarize, table, write_results
+from utils.evaluation.rowlog import RowLog, remove_parts
+from utils.evaluation.shard import Shard
 from utils.files import write_json
-from utils.image import write_image
 from utils.inference import Upscaler
-from utils.measures import Measures, load_lpips
-from utils.metrics import psnr_rgb, psnr_y, ssim_y
-from utils.profiling import PeakMemory, model_cost
-from utils.results import Result, summarize, table, write_results
-from utils.rowlog import RowLog, remove_parts
-from utils.shard import Shard
+from utils.pictures.image import write_image
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")

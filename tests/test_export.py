@@ -15,8 +15,8 @@ from model import create_model, export, load_model, save_model
 from model.export import ExportError, main
 from tests.test_image import save_pil
 from tests.test_picture import random_pixels
-from utils.image import to_tensor, to_uint8
-from utils.picture import read_picture
+from utils.pictures.image import to_tensor, to_uint8
+from utils.pictures.picture import read_picture
 
 ROOT = Path(__file__).parent.parent
 needs_onnx = pytest.mark.skipif(

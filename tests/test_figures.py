@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from utils.figures import FRAME, FRAME_COLOUR, GAP, MARGIN, curves, side_by_side
-from utils.image import read_rgb
+from utils.pictures.image import read_rgb
 
 
 @pytest.fixture

@@ -12,13 +12,12 @@ import pytest
 import torch
 from PIL import ExifTags, Image, features
 
-import utils.image
-from utils.image import ImageError, list_images, read_rgb, read_size, to_tensor, to_uint8, write_image
+from utils.pictures.image import ImageError, list_images, read_rgb, read_size, to_tensor, to_uint8, write_image
 
 
 @pytest.fixture(autouse=True)
 def nothing_warned(monkeypatch):
-    monkeypatch.setattr(utils.image, "_warned", set())
+    monkeypatch.setattr("utils.pictures.image._warned", set())
 
 
 @pytest.fixture

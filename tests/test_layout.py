@@ -148,7 +148,7 @@ CHECKERS: dict[Checker, tuple[tuple[str, str], ...]] = {
     check_import_directions: (
         ("utils/a.py", "import model"),
         ("utils/a.py", "def f():\n    from data.df2k import TrainingCrops"),
-        ("option.py", "from utils.image import read_rgb"),
+        ("option.py", "from utils.pictures.image import read_rgb"),
         ("model/a.py", "import data.degradation.kernels as kernels"),
         ("model/a/b.py", "from ...data import df2k"),
         ("data/a.py", "from option import parse"),
@@ -174,7 +174,7 @@ CHECKERS: dict[Checker, tuple[tuple[str, str], ...]] = {
 ACCEPTED = (
     (
         "utils/a.py",
-        "'''Doc.'''\nimport cv2, torch.utils.data\nfrom utils.image import read_rgb\nfrom .image import to_tensor",
+        "'''Doc.'''\nimport cv2, torch.utils.data\nfrom utils.run import ROOT\nfrom .image import to_tensor",
     ),
     ("data/lmdb.py", "'''Doc.'''\nimport lmdb\nfrom data.df2k import TrainingCrops\nfrom . import df2k"),
     ("trainer.py", "'''Doc.'''\nimport sys\nfrom utils import metrics\nprint(sys.path, metrics)"),

@@ -8,7 +8,7 @@ import pytest
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from utils.metrics import psnr_rgb, psnr_y, rgb_to_y, ssim_y
+from utils.evaluation.metrics import psnr_rgb, psnr_y, rgb_to_y, ssim_y
 
 BLACK, WHITE = np.zeros((24, 31, 3), np.uint8), np.full((24, 31, 3), 255, np.uint8)
 

@@ -26,10 +26,10 @@ from model.oracle import KernelPCA, Oracle
 from tests.test_evaluation import picture
 from tests.test_option import refusal
 from tests.test_trainer import RUN, assert_same, at_step, final_state, photographs, rows, tiny
-from utils.embeddings import collect_embeddings
-from utils.image import write_image
+from utils.evaluation.embeddings import collect_embeddings
+from utils.evaluation.profiling import model_cost
 from utils.inference import Upscaler
-from utils.profiling import model_cost
+from utils.pictures.image import write_image
 from utils.truth import Truth
 from web.service import Service
 

@@ -10,7 +10,7 @@ import main
 from examples.train_in_pieces import train_a_piece
 from tests.test_trainer import RUN, final_state, photographs, rows, tiny
 from utils.checkpoint import CheckpointError, StateStore
-from utils.packed_state import (
+from utils.training.packed_state import (
     BLOCK,
     MANIFEST,
     pack,

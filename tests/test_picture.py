@@ -14,9 +14,9 @@ from PIL import ExifTags, Image, ImageCms, features
 
 from option import FORMATS
 from tests.test_image import save_pil
-from utils.image import ImageError, read_rgb
-from utils.picture import Picture, bleed, count_pixels, read_picture
-from utils.picture_file import FILE_FORMATS, format_of, losses, suffix_for, write_picture
+from utils.pictures.image import ImageError, read_rgb
+from utils.pictures.picture import Picture, bleed, count_pixels, read_picture
+from utils.pictures.picture_file import FILE_FORMATS, format_of, losses, suffix_for, write_picture
 
 LOSSLESS = ("PNG", "TIFF")
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -17,8 +17,8 @@ from data.resident import ResidentCrops
 from data.sources import open_source
 from tests.test_data import PATCH, SIZES, batches_of, coordinates, make_args, make_crops, truncate
 from tests.test_trainer import assert_same, final_state, photographs, rows, tiny
-from utils.image import write_image
-from utils.step import STREAM_PARAMETERS, STREAM_PARTNERS, StepConfig, TrainingStep
+from utils.pictures.image import write_image
+from utils.training.step import STREAM_PARAMETERS, STREAM_PARTNERS, StepConfig, TrainingStep
 
 __all__ = ["photographs"]
 CPU = torch.device("cpu")

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import test as program
-from utils.embeddings import Embeddings, write_embeddings
-from utils.image import write_image
+from utils.evaluation.embeddings import Embeddings, write_embeddings
+from utils.evaluation.results import Result, write_results
+from utils.pictures.image import write_image
 from utils.report import write_report
 from utils.report.__main__ import main as report
 from utils.report.groups import read_groups
 from utils.report.published_figures import BICUBIC_PRINTED, published
 from utils.report.showcase import NUM_SHOWN, choose, read_showcase
-from utils.results import Result, write_results
 
 LABELS = [f"k{number}" for number in range(9)]
 

@@ -16,10 +16,10 @@ from option import parse_options
 from tests.test_image import save_pil
 from tests.test_picture import SRGB, exif_of, random_pixels
 from utils.inference import Upscaler
-from utils.picture import Picture, read_picture
-from utils.picture_file import write_picture
-from utils.restore import Outcome, OutputOptions, plan, restore_all, restore_picture, tell_time
-from utils.sources import Source, find_pictures
+from utils.pictures.picture import Picture, read_picture
+from utils.pictures.picture_file import write_picture
+from utils.pictures.restore import Outcome, OutputOptions, plan, restore_all, restore_picture, tell_time
+from utils.pictures.sources import Source, find_pictures
 
 CPU = torch.device("cpu")
 
@@ -212,12 +212,11 @@ def test_running_out_of_memory_or_disk_fails_one_picture_alone(tmp_path, bicubic
     paths = [save_pil(tmp_path / f"{name}.png", Image.new("L", (40, 40))) for name in "ab"]
     planned = plan([Source(path, Path(path.name)) for path in paths], tmp_path / "out", OutputOptions())
     calls = iter([MemoryError(), OSError(28, "No space left on device")])
-    import utils.restore
 
     def fails(*args, **options):
         raise next(calls)
 
-    monkeypatch.setattr(utils.restore, "restore_picture", fails)
+    monkeypatch.setattr("utils.pictures.restore.restore_picture", fails)
     outcome = restore_all(planned, bicubic, CPU, OutputOptions())
     assert len(outcome.failed) == 2 and not outcome.done
     assert "not enough memory" in outcome.failed[0] and "No space left" in outcome.failed[1]
@@ -234,7 +233,7 @@ def test_the_time_is_told_before_starting_where_it_is_long(tmp_path, caplog, mon
     path = save_pil(tmp_path / "large.png", Image.new("L", (1000, 1000)))
     small = save_pil(tmp_path / "small.png", Image.new("L", (50, 50)))
     upscaler = Upscaler(create_model("CDSR_S", 2).eval())
-    monkeypatch.setattr("utils.restore.seconds_per_pixel", lambda upscaler, device: 2e-4)
+    monkeypatch.setattr("utils.pictures.restore.seconds_per_pixel", lambda upscaler, device: 2e-4)
     with caplog.at_level("INFO", logger="cdsr"):
         assert tell_time([small], upscaler, CPU) == 0
         assert not caplog.records

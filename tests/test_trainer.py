@@ -18,10 +18,10 @@ from torch import Tensor
 
 import main
 from utils.checkpoint import StateStore, load_weights
-from utils.guard import MAX_SKIPPED_STEPS
-from utils.image import write_image
-from utils.step import TrainingStep
-from utils.validation import Validation
+from utils.pictures.image import write_image
+from utils.training.guard import MAX_SKIPPED_STEPS
+from utils.training.step import TrainingStep
+from utils.training.validation import Validation
 
 ROOT = Path(__file__).parent.parent
 RUN = Path("experiment/tiny_x2_s-fold_aniso")

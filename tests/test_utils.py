@@ -16,9 +16,9 @@ from utils.device import select_device
 from utils.inference import Upscaler
 from utils.randomness import generator_for, random_states, restore_random_states, seed_everything
 from utils.run import RunLogger, prepare_run, run_name
-from utils.schedule import Phase, Schedule
-from utils.signals import StopRequest
 from utils.tiling import tile_starts
+from utils.training.schedule import Phase, Schedule
+from utils.training.signals import StopRequest
 
 
 def test_phases_and_steps_of_the_paper() -> None:

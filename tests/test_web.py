@@ -22,7 +22,7 @@ import test as command_line
 from model import create_model, save_model
 from tests.test_image import save_pil
 from tests.test_picture import random_pixels
-from utils.picture import read_picture
+from utils.pictures.picture import read_picture
 from web.__main__ import main, parse_options
 from web.service import Service, draw_code
 

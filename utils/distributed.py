@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from utils.signals import StopRequest
+from utils.training.signals import StopRequest
 
 TIMEOUT = timedelta(minutes=30)
 """A process that does not answer for this long stops the run; of one that dies, torchrun tells at once."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
-from utils.sources import SUFFIXES
+from utils.pictures.sources import SUFFIXES
 from web.service import Result, Service, draw_code
 
 TITLE = "CDSR: blind super-resolution"

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from model import MODELS, check_blind, create_model, open_model
 from model.pretrained import pretrained_path
 from utils.inference import Upscaler
-from utils.picture import Picture, count_pixels, read_picture
-from utils.restore import OutputOptions, plan, restore_file, restore_picture
-from utils.sources import Source
+from utils.pictures.picture import Picture, count_pixels, read_picture
+from utils.pictures.restore import OutputOptions, plan, restore_file, restore_picture
+from utils.pictures.sources import Source
 
 SCALES = (1, 2, 3, 4)
 NOISY = " (noisy pictures)"

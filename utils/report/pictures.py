@@ -10,8 +10,8 @@ import numpy as np
 import torch.nn.functional as F
 from PIL import Image
 
-from utils.image import read_rgb, to_tensor, to_uint8
-from utils.metrics import psnr_y
+from utils.evaluation.metrics import psnr_y
+from utils.pictures.image import read_rgb, to_tensor, to_uint8
 from utils.report.showcase import Shown, read_showcase
 
 LARGEST = (480, 640)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.evaluation.results import Result
 from utils.files import write_json
-from utils.image import write_image
 from utils.interfaces import Sample, Samples
-from utils.results import Result
+from utils.pictures.image import write_image
 
 NUM_SHOWN = 10
 """Pictures at each end."""

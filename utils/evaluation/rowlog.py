@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from utils.evaluation.results import Result
 from utils.files import finite_or_null, replacing
-from utils.results import Result
 
 
 class RowLog:

@@ -1,8 +1,8 @@
 """A person's picture with everything it has: grey or colour, alpha, 8 or 16 bits, profile and metadata.
 
-`utils.image` reads what networks train on, 8-bit RGB; this reader keeps the rest, to be written again by
-`utils.picture_file`. Pixels are upright. Colour profiles are kept and not applied, but for CMYK, whose profile says
-nothing of the RGB that is left: that is converted to sRGB by it.
+`utils.pictures.image` reads what networks train on, 8-bit RGB; this reader keeps the rest, for `picture_file` to write
+again. Pixels are upright. Colour profiles are kept and not applied, but for CMYK, whose profile says nothing of the RGB
+that is left: that is converted to sRGB by it.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from utils.image import (
+from utils.pictures.image import (
     FORMATS,
     MAX_PIXELS,
     UPRIGHT,

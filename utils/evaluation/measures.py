@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from utils.image import to_tensor
-from utils.metrics import SSIM_SIGMA, SSIM_WINDOW, full_range, is_grey, luma_planes, psnr_of_planes, psnr_rgb
-from utils.metrics import ssim_of_planes as ssim
+from utils.evaluation.metrics import SSIM_SIGMA, SSIM_WINDOW, full_range, is_grey, luma_planes, psnr_of_planes, psnr_rgb
+from utils.evaluation.metrics import ssim_of_planes as ssim
+from utils.pictures.image import to_tensor
 
 METRICS = ("psnr", "ssim", "rgb", "lpips")
 TITLES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "rgb": "PSNR RGB (dB)", "lpips": "LPIPS"}

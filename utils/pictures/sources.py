@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.image import IMAGE_SUFFIXES, natural_key
+from utils.pictures.image import IMAGE_SUFFIXES, natural_key
 
 SUFFIXES = IMAGE_SUFFIXES | {".gif"}
 

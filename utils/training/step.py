@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from utils import distributed
 from utils.device import autocast
-from utils.ema import ExponentialMovingAverage
-from utils.guard import SkipGuard
 from utils.inference import code_of
 from utils.interfaces import BlindModel, Contrast, Degrader
 from utils.randomness import generator_for
-from utils.schedule import Phase
+from utils.training.ema import ExponentialMovingAverage
+from utils.training.guard import SkipGuard
+from utils.training.schedule import Phase
 
 STREAM_PARAMETERS, STREAM_NOISE, STREAM_SHUFFLE, STREAM_PARTNERS = 1, 2, 3, 4
 

@@ -22,12 +22,12 @@ from sklearn.manifold import TSNE
 from sklearn.model_selection import GroupKFold, cross_val_score
 from tqdm import tqdm
 
+from utils.evaluation.codes import COLLAPSED, code_spread
 from utils.figures import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR
 from utils.files import replacing, write_json
-from utils.image import to_tensor
 from utils.inference import code_of
 from utils.interfaces import Samples, SuperResolver
-from utils.validation import COLLAPSED, code_spread
+from utils.pictures.image import to_tensor
 
 Points = npt.NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from utils.evaluation.measures import DECIMALS, GREY, TITLES
 from utils.files import finite_or_null, replacing, write_json
-from utils.measures import DECIMALS, GREY, TITLES
 
 NAN = float("nan")
 

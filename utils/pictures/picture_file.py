@@ -17,8 +17,8 @@ import tifffile
 from PIL import ExifTags, Image, PngImagePlugin
 
 from utils.files import replacing
-from utils.image import to_8_bit
-from utils.picture import Picture
+from utils.pictures.image import to_8_bit
+from utils.pictures.picture import Picture
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from utils.image import MAX_PIXELS
 from utils.inference import VIEWS, Upscaler
 from utils.memory import is_out_of_memory
-from utils.picture import Picture, bleed, count_pixels, read_picture
-from utils.picture_file import FILE_FORMATS, format_of, losses, suffix_for, write_picture
-from utils.sources import Source
+from utils.pictures.image import MAX_PIXELS
+from utils.pictures.picture import Picture, bleed, count_pixels, read_picture
+from utils.pictures.picture_file import FILE_FORMATS, format_of, losses, suffix_for, write_picture
+from utils.pictures.sources import Source
 
 LONG = 30.0
 """Seconds from which on the time is told before starting."""

@@ -3,21 +3,18 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from utils import distributed
-from utils.evaluation import evaluate
-from utils.image import to_tensor
+from utils.evaluation.codes import code_spread
+from utils.evaluation.evaluate import evaluate
+from utils.evaluation.results import summarize
+from utils.evaluation.shard import Shard
 from utils.inference import Upscaler, code_of
 from utils.interfaces import Informed, Samples, SuperResolver
-from utils.results import summarize
-from utils.shard import Shard
+from utils.pictures.image import to_tensor
 
 MAX_CODES = 16
 """Pictures whose codes are compared: the first of the set."""
-
-COLLAPSED = 1e-4
-"""Spread of the codes at and below which they are one and the same, but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +24,6 @@ class Validation:
     psnr: float
     ssim: float
     code_spread: float | None = None
-
-
-def code_spread(codes: Tensor) -> float:
-    """How much codes (N, D), N above 1, differ from each other, relative to their length: 0 where all are equal."""
-    codes = codes.double()
-    return float((codes - codes.mean(dim=0)).norm() / codes.norm().clamp_min(1e-30))
 
 
 class Validator:

@@ -15,13 +15,13 @@ import torch
 from tqdm import tqdm
 
 from utils.device import synchronize
-from utils.image import to_tensor, to_uint8
+from utils.evaluation.measures import Measures
+from utils.evaluation.results import Result
+from utils.evaluation.rowlog import RowLog
 from utils.inference import Upscaler
 from utils.interfaces import Sample, Samples
-from utils.measures import Measures
 from utils.memory import is_out_of_memory
-from utils.results import Result
-from utils.rowlog import RowLog
+from utils.pictures.image import to_tensor, to_uint8
 
 NUM_AHEAD = 4
 """Samples read ahead of the network."""

@@ -1,0 +1,1 @@
+"""Pictures in files: reading and writing all kinds, and upscaling those of a person."""

@@ -1,0 +1,1 @@
+"""What a training is made of: a step, its phases and rates, its states, its validation."""
