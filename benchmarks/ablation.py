@@ -52,7 +52,7 @@ def main() -> None:
     compared = variants_of(args.size)
     words = {name: f"--model {model} {shared} {more}" for name, (model, _, more) in compared.items()}
     costs = {name: cost_columns(model, variant, args.scale) for name, (model, variant, _) in compared.items()}
-    print(table(run_trials(words, args, validation), costs))
+    print(table(run_trials(words, args, validation), costs, baseline="CDSR"))
 
 
 if __name__ == "__main__":

@@ -47,14 +47,15 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=2)
     parser.add_argument("--recipe", default="--lr_sr 8e-4 --decay_type cosine --lr_encoder 3e-4 --queue_size 2048")
     parser.add_argument("--test_path", type=Path, required=True, help="folder of the test set that is probed")
-    parser.add_argument("--test_set", default="Set14", help="its name; protocol cdsr")
+    parser.add_argument("--test_set", default="B100", help="its name; protocol cdsr")
     args = parser.parse_args()
     shared = (
         f"--model {args.model} --scale {args.scale} --sig_min {0.175 * args.scale} --sig_max {2.5 * args.scale} "
         f"--epochs_encoder 1 {args.recipe}"
     )
     variants = {name: f"{shared} --positive {positive}" for name, positive in POSITIVES.items()}
-    print(table(run_trials(variants, args, functools.partial(probe, args=args))))
+    rows = run_trials(variants, args, functools.partial(probe, args=args))
+    print(table(rows, baseline=next(iter(variants))))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,16 @@ Rows are written as they come, and a file that is there already is gone on with.
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import scipy.stats
 
 from utils.files import write_json
 from utils.run import ROOT, environment
@@ -78,23 +81,43 @@ def validation(run: Path) -> Row:
     return {"validation": last.get("psnr_ema", last["psnr"])}
 
 
-def table(rows: Mapping[str, list[Row]], constants: Mapping[str, Mapping[str, str]] | None = None) -> str:
+def table(
+    rows: Mapping[str, list[Row]],
+    constants: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    baseline: str | None = None,
+) -> str:
     """Format mean ± standard deviation over the seeds as a Markdown table.
 
-    constants: further columns by variant, the same for every seed.
+    Args:
+        rows: of each variant, in the order of the seeds.
+        constants: further columns by variant, the same for every seed.
+        baseline: a variant; each figure is followed by its difference from that one's, paired by seed, with the half
+            width of Student's 95 % interval: where that is the larger, the seeds do not tell the two apart.
     """
     constants = constants or {}
     fixed = list(next(iter(constants.values()), {}))
     columns = list(next(iter(rows.values()))[0])
-    lines = ["| | " + " | ".join([*fixed, *columns]) + " |", "|---" * (1 + len(fixed) + len(columns)) + "|"]
+    measured = [title for column in columns for title in ([column, f"− {baseline}"] if baseline else [column])]
+    lines = ["| | " + " | ".join([*fixed, *measured]) + " |", "|---" * (1 + len(fixed) + len(measured)) + "|"]
     for name, seeds in rows.items():
         cells = [constants[name][column] for column in fixed]
         for column in columns:
             values = [row[column] for row in seeds]
             spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
             cells.append(f"{statistics.mean(values):.2f}{spread}")
+            if baseline:
+                cells.append("" if name == baseline else _difference(values, [row[column] for row in rows[baseline]]))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _difference(values: Sequence[float], references: Sequence[float]) -> str:
+    pairs = [value - reference for value, reference in zip(values, references, strict=False)]
+    if len(pairs) < 2:
+        return f"{pairs[0]:+.2f}"
+    half_width = scipy.stats.t.ppf(0.975, len(pairs) - 1) * statistics.stdev(pairs) / math.sqrt(len(pairs))
+    return f"{statistics.mean(pairs):+.2f} ± {half_width:.2f}"
 
 
 def _figures(row: Mapping[str, Any]) -> str:

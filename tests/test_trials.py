@@ -24,6 +24,16 @@ def test_a_table_has_means_and_spreads() -> None:
     ]
 
 
+def test_a_table_tells_what_the_seeds_cannot() -> None:
+    """Differences are paired by seed: 2, 3 and 4 have mean 3, deviation 1, and t = 4.303 for two degrees of freedom."""
+    rows = {"a": [{"dB": 30.0}, {"dB": 20.0}, {"dB": 25.0}], "b": [{"dB": 32.0}, {"dB": 23.0}, {"dB": 29.0}]}
+    assert table(rows, baseline="a").splitlines()[2:] == [
+        "| a | 25.00 ± 5.00 |  |",
+        "| b | 28.00 ± 4.58 | +3.00 ± 2.48 |",
+    ]
+    assert table({"a": rows["a"][:1], "b": rows["b"][:1]}, baseline="a").endswith("| b | 32.00 | +2.00 |")
+
+
 def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = []
 
