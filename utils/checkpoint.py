@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from utils.files import replacing
@@ -47,7 +47,8 @@ def save_weights(
         tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
     with replacing(path) as temporary, _failing_as_oserror():
         if path.suffix == ".safetensors":
-            save_file(tensors, temporary, {METADATA_KEY: json.dumps(dict(metadata), default=str)})
+            # `save_file` would leave a file that nobody else may read.
+            temporary.write_bytes(save(tensors, {METADATA_KEY: json.dumps(dict(metadata), default=str)}))
         else:
             state = OrderedDict(tensors)
             state._metadata = {METADATA_KEY: json.dumps(dict(metadata), default=str)}  # type: ignore[attr-defined]
