@@ -39,20 +39,22 @@ def cost_columns(model: str, variant: Variant | None, scale: int) -> dict[str, s
 
 
 def main() -> None:
-    """Train every variant with every seed, print the table."""
+    """Train every variant with every seed, print the table; differences are from the first variant."""
     parser = trial_parser(__doc__.splitlines()[0], steps=500)
+    names = list(variants_of(""))
     parser.add_argument("--size", choices=("", "_S"), default="_S", help="published size, or the small one")
     parser.add_argument("--scale", type=int, default=2)
+    parser.add_argument("--variants", nargs="+", choices=names, default=names, help="these alone")
     parser.add_argument("--recipe", default="--lr_sr 8e-4 --decay_type cosine")
     args: argparse.Namespace = parser.parse_args()
     shared = (
         f"--scale {args.scale} --sig_min {0.175 * args.scale} --sig_max {2.5 * args.scale} --epochs_encoder -1 "
         f"{args.recipe}"
     )
-    compared = variants_of(args.size)
+    compared = {name: variant for name, variant in variants_of(args.size).items() if name in args.variants}
     words = {name: f"--model {model} {shared} {more}" for name, (model, _, more) in compared.items()}
     costs = {name: cost_columns(model, variant, args.scale) for name, (model, variant, _) in compared.items()}
-    print(table(run_trials(words, args, validation), costs, baseline="CDSR"))
+    print(table(run_trials(words, args, validation), costs, baseline=next(iter(words))))
 
 
 if __name__ == "__main__":

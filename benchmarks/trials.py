@@ -58,7 +58,7 @@ def run_trials(variants: Mapping[str, str], args: argparse.Namespace, measure: M
             print(f"seed {seed}, {name}: {_figures(done[-1])}", flush=True)
             options = {key: value for key, value in vars(args).items() if key != "seeds"}
             write_json(args.out, {"options": options, "variants": variants, "rows": rows, "environment": environment()})
-    return rows
+    return {name: rows[name] for name in variants}
 
 
 def _train(words: str, seed: int, args: argparse.Namespace, measure: Measure) -> Row:

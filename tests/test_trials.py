@@ -49,6 +49,7 @@ def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyte
     assert trained == [("--x", 1), ("--y", 1), ("--x", 2), ("--y", 2)]
     assert rows == {"a": [{"dB": 10.0}, {"dB": 20.0}], "b": [{"dB": 10.0}, {"dB": 20.0}]}
     assert json.loads(args.out.read_text())["variants"] == {"a": "--x", "b": "--y"}
+    assert run_trials({"b": "--y"}, args, trials.validation) == {"b": [{"dB": 10.0}, {"dB": 20.0}]}
 
 
 @pytest.mark.slow
