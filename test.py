@@ -15,7 +15,7 @@ from data.mismatch import mismatches
 from data.protocols import Protocol
 from data.samples import Testset
 from model import CDSR, Bicubic, build_model, load_model, variant_in
-from model.pretrained import pretrained_path, shipped_model
+from model.pretrained import shipped_weights
 from option import parse_options
 from utils import distributed
 from utils.checkpoint import sha256
@@ -73,9 +73,9 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
     if args.model == "bicubic" and not args.dir_demo and build_protocol(args).config.degradation == "dasr":
         logger.info("bicubic is MATLAB's here (--model bicubic_matlab), as in the protocols of DASR")
         args.model = "bicubic_matlab"
-    if not args.pre_train:
-        args.model = shipped_model(args.model, args.scale, args.noise)
-    path = args.pre_train or pretrained_path(args.model, args.scale, args.noise)
+    path = args.pre_train
+    if path is None:
+        args.model, path = shipped_weights(args.model, args.scale, args.noise)
     model = build_model(args, device, variant_in(path))
     checkpoint: dict[str, Any] = {"model": args.model, "scale": args.scale}
     if isinstance(model, CDSR) and model.variant.marks:

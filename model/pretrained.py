@@ -23,10 +23,16 @@ def pretrained_path(name: str, scale: int, noise: float = 0.0) -> Path:
     return noisy[min((level for level in noisy if level >= noise), default=max(noisy))]
 
 
-def shipped_model(name: str, scale: int, noise: float = 0.0) -> str:
-    """The model of that name, or its small form where that alone has shipped weights for the scale, with a warning."""
+def shipped_weights(name: str, scale: int, noise: float = 0.0) -> tuple[str, Path]:
+    """Choose a model and its file as `pretrained_path` does, the small model where that alone has one.
+
+    A warning names what is not as asked. Where there is no file at all, the path is that of a file that is not there.
+    """
     small = f"{name}_S"
-    if pretrained_path(name, scale, noise).is_file() or not pretrained_path(small, scale, noise).is_file():
-        return name
-    logger.warning("no weights are shipped for %s x%d: taking %s", name, scale, small)
-    return small
+    if not pretrained_path(name, scale, noise).is_file() and pretrained_path(small, scale, noise).is_file():
+        logger.warning("no weights are shipped for %s x%d: taking %s", name, scale, small)
+        name = small
+    path = pretrained_path(name, scale, noise)
+    if noise > 0 and path == pretrained_path(name, scale) and path.is_file():
+        logger.warning("no weights for noise are shipped for %s x%d: taking those for none", name, scale)
+    return name, path

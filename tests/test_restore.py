@@ -270,6 +270,9 @@ def test_shipped_weights_are_chosen_by_name(tmp_path, monkeypatch, capsys, caplo
     assert command_line.main(words) == 0
     assert "no weights are shipped for CDSR x2: taking CDSR_S" in caplog.text
     assert str(shipped) in caplog.text
+    assert "noise" not in caplog.text
+    assert command_line.main([*words, "--noise", "5", "--overwrite"]) == 0
+    assert "no weights for noise are shipped for CDSR_S x2: taking those for none" in caplog.text
     assert command_line.main([*words, "--scale", "4"]) == 1
     assert "no weights are shipped for CDSR x4" in caplog.text
 
