@@ -98,7 +98,7 @@ def table(
     constants = constants or {}
     fixed = list(next(iter(constants.values()), {}))
     columns = list(next(iter(rows.values()))[0])
-    measured = [title for column in columns for title in ([column, f"− {baseline}"] if baseline else [column])]
+    measured = [title for column in columns for title in ([column, f"− {baseline.partition(':')[0]}"] if baseline else [column])]
     lines = ["| | " + " | ".join([*fixed, *measured]) + " |", "|---" * (1 + len(fixed) + len(measured)) + "|"]
     for name, seeds in rows.items():
         cells = [constants[name][column] for column in fixed]
