@@ -98,7 +98,8 @@ def table(
     constants = constants or {}
     fixed = list(next(iter(constants.values()), {}))
     columns = list(next(iter(rows.values()))[0])
-    measured = [title for column in columns for title in ([column, f"− {baseline.partition(':')[0]}"] if baseline else [column])]
+    against = [f"− {baseline.partition(':')[0]}"] if baseline else []
+    measured = [title for column in columns for title in (column, *against)]
     lines = ["| | " + " | ".join([*fixed, *measured]) + " |", "|---" * (1 + len(fixed) + len(measured)) + "|"]
     for name, seeds in rows.items():
         cells = [constants[name][column] for column in fixed]
