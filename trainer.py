@@ -213,7 +213,7 @@ class Trainer:
         models: list[tuple[Any, float, str]] = [(self.training_step.model, found.psnr, "")]
         if ema:
             found = self.validate(ema.model)
-            row |= {"psnr_ema": found.psnr, "ssim_ema": found.ssim}
+            row |= {f"{name}_ema": value for name, value in vars(found).items()}
             models.append((ema.model, found.psnr, "_ema"))
         if self.schedule.phase(progress.epoch) is not Phase.ENCODER and found.psnr > progress.best_psnr:
             progress.best_psnr, progress.best_epoch = found.psnr, progress.epoch
