@@ -31,7 +31,7 @@ help: ## what can be made
 demo: $(INSTALLED) ## train a small model for a minute on photographs at hand, evaluate, upscale; prints a figure's path
 	$(BIN)/python -m examples.demo
 
-web: $(INSTALLED_WEB) ## serve a page that upscales pictures, on this machine alone: make web WEB_ARGS="--port 8000"
+web: $(INSTALLED_WEB) ## serve a page that upscales images, on this machine alone: make web WEB_ARGS="--port 8000"
 	$(BIN)/python -m web $(WEB_ARGS)
 
 test: lint ## lint, then the tests (under 5 minutes on two cores, no GPU needed)

@@ -17,20 +17,20 @@ from model import CDSR, DASR, Bicubic, build_model, compile_model, init_model, l
 from model.moco import MoCo
 from model.oracle import Oracle
 from model.published import require_fit, to_published
+from model.sync_norm import synchronise_statistics
 from model.variant import Variant, variant_of
 from option import build_parser, parse_options
 from trainer import Interrupted, Trainer, TrainingStopped
+from training.ema import ExponentialMovingAverage
+from training.schedule import Schedule
+from training.step import StepConfig, TrainingStep
+from training.validation import Validator
 from utils import distributed
 from utils.checkpoint import StateStore
 from utils.device import has_fast_bf16, select_device
-from utils.interfaces import Informed
+from utils.interfaces import NonBlind
 from utils.randomness import seed_everything
 from utils.run import EXPERIMENT, RunLogger, log_to_console, logger, prepare_run, run_name
-from utils.training.ema import ExponentialMovingAverage
-from utils.training.schedule import Schedule
-from utils.training.step import StepConfig, TrainingStep
-from utils.training.sync_norm import synchronise_statistics
-from utils.training.validation import Validator
 
 NUM_FITTED_KERNELS = 10_000
 
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 def train(args: argparse.Namespace) -> None:
     """Build everything, resume where asked, and fit."""
     if args.dir_data is None:
-        raise ValueError("--dir_data is missing: give a folder of HR pictures, or the LMDB packed from one")
+        raise ValueError("--dir_data is missing: give a folder of HR images, or the LMDB packed from one")
     seed_everything(args.seed, deterministic=args.deterministic)
     device = select_device(args.device, cpu=args.cpu or args.n_GPUs == 0, local_rank=distributed.local_rank())
     resolve_arithmetic(args, device)
@@ -147,7 +147,7 @@ def build_network(
     model = build_model(args, device, held)
     if isinstance(model, Bicubic):
         raise ValueError(f"--model {args.model} has nothing to train; give CDSR, CDSR_S, DASR or DASR_S")
-    if isinstance(model, Informed):
+    if isinstance(model, NonBlind):
         tell_kernels(model, degradation)
         warn_of_contrast(args)
     if resumed:
@@ -169,7 +169,7 @@ def build_training_step(
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if args.sync_bn:
         synchronise_statistics(model)
-    moco = None if isinstance(model, Informed) else MoCo(model.encoder, queue_size=args.queue_size).to(device)
+    moco = None if isinstance(model, NonBlind) else MoCo(model.encoder, queue_size=args.queue_size).to(device)
     ema = ExponentialMovingAverage(model, args.ema) if args.ema else None
     if args.compile:
         compile_model(model)
@@ -195,12 +195,14 @@ def build_training_step(
     )
 
 
-def tell_kernels(model: Informed, degradation: Degradation) -> None:
+def tell_kernels(model: NonBlind, degradation: Degradation) -> None:
     """Show an oracle kernels of the training to come, the same ones in every run of these options."""
-    truth = degradation.truth(degradation.draw(NUM_FITTED_KERNELS, torch.Generator().manual_seed(0)))
-    if truth is None:
-        raise ValueError("an oracle is told one kernel a picture: give --sv_mode 0, or --model CDSR")
-    model.fit_kernels(truth.kernels)
+    known_degradation = degradation.known_degradation(
+        degradation.draw(NUM_FITTED_KERNELS, torch.Generator().manual_seed(0))
+    )
+    if known_degradation is None:
+        raise ValueError("an oracle is told one kernel an image: give --sv_mode 0, or --model CDSR")
+    model.fit_kernels(known_degradation.kernels)
 
 
 def warn_of_contrast(args: argparse.Namespace) -> None:

@@ -171,7 +171,7 @@ def build_parser() -> OptionParser:
     _add_training(parser.add_argument_group("training"))
     _add_optimization(parser.add_argument_group("optimisation"))
     _add_testing(parser.add_argument_group("testing"))
-    _add_pictures(parser.add_argument_group("own pictures"))
+    _add_images(parser.add_argument_group("own images"))
     _add_run(parser.add_argument_group("runs and logs"))
     return parser
 
@@ -200,15 +200,15 @@ def _add_hardware(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_data(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--dir_data", type=Path, help="folder of HR pictures, or the LMDB packed from one")
-    group.add_argument("--data_train", default="DF2K", help="folder below --dir_data, where it has no pictures itself")
+    group.add_argument("--dir_data", type=Path, help="folder of HR images, or the LMDB packed from one")
+    group.add_argument("--data_train", default="DF2K", help="folder below --dir_data, where it has no images itself")
     group.add_argument(
-        "--data_range", default="1-3450/801-810", help="training/validation pictures, counted from 1 by name"
+        "--data_range", default="1-3450/801-810", help="training/validation images, counted from 1 by name"
     )
     group.add_argument("--patch_size", type=number(int, low=12), default=48, help="side of a training patch, LR pixels")
     group.add_argument("--rgb_range", type=positive, default=255.0, help="scale on which the pixel loss is measured")
     group.add_argument(
-        "--data_resident", action="store_true", help="keep the training pictures on the device and cut patches there"
+        "--data_resident", action="store_true", help="keep the training images on the device and cut patches there"
     )
     group.add_argument("--no_augment", action="store_true", help="no random flips and rotations")
     group.add_argument("--test_path", type=Path, default=Path("SRTestset"), help="folder of the test sets")
@@ -273,7 +273,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         "--tile",
         type=tile,
         help="side of the SR network's tiles, LR pixels: auto (from the free memory; default for --dir_demo), "
-        "16 or more, or 0: the whole picture at once (default for test sets)",
+        "16 or more, or 0: the whole image at once (default for test sets)",
     )
     group.add_argument("--chop", action="store_true", help="the same as --tile auto")
 
@@ -291,7 +291,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         "--positive",
         choices=("cd", "d", "c"),
         default="cd",
-        help="pairs of the contrastive loss that share content and degradation, degradation (two pictures) or content",
+        help="pairs of the contrastive loss that share content and degradation, degradation (two images) or content",
     )
     group.add_argument("--queue_size", type=count, default=8192, help="keys that momentum contrast remembers")
     group.add_argument(
@@ -326,30 +326,30 @@ def _add_optimization(group: argparse._ArgumentGroup) -> None:
 def _add_testing(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--test_only", action="store_true", help="main.py: evaluate on the test sets, do not train")
     group.add_argument("--self_ensemble", action="store_true", help="average over the 8 flips and rotations")
-    group.add_argument("--save_results", action="store_true", help="write the SR pictures")
+    group.add_argument("--save_results", action="store_true", help="write the SR images")
     group.add_argument(
         "--metrics", nargs="+", choices=METRICS, default=["psnr", "ssim"], help="psnr and ssim: on Y; rgb: PSNR on RGB"
     )
-    group.add_argument("--profile", action="store_true", help="time each picture alone; memory, size, multiply-adds")
-    group.add_argument("--report", action="store_true", help="write a report with pictures beside the results")
+    group.add_argument("--profile", action="store_true", help="time each image alone; memory, size, multiply-adds")
+    group.add_argument("--report", action="store_true", help="write a report with images beside the results")
     group.add_argument("--embeddings", action="store_true", help="measure and draw what the encoder's codes tell")
 
 
-def _add_pictures(group: argparse._ArgumentGroup) -> None:
+def _add_images(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--dir_demo", nargs="+", metavar="PATH", help="upscale these files, folders and patterns instead of a test set"
     )
     group.add_argument("--results", type=Path, help="where results are written (default: inside the run)")
     group.add_argument(
-        "--format", choices=FORMATS, default="auto", help="of the results (default auto: each picture's own)"
+        "--format", choices=FORMATS, default="auto", help="of the results (default auto: each image's own)"
     )
     group.add_argument(
         "--quality", type=number(int, low=1, high=100), default=95, help="of JPEG, WebP (100: lossless) and AVIF"
     )
     group.add_argument("--suffix", help="appended to the names of the results (default: _x2 for --scale 2)")
-    group.add_argument("--bits", choices=("auto", "8", "16"), default="auto", help="a sample; auto: as the picture has")
+    group.add_argument("--bits", choices=("auto", "8", "16"), default="auto", help="a sample; auto: as the image has")
     group.add_argument("--overwrite", action="store_true", help="make results again that are there already")
-    group.add_argument("--max_megapixels", type=positive, default=500.0, help="refuse larger pictures")
+    group.add_argument("--max_megapixels", type=positive, default=500.0, help="refuse larger images")
 
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
@@ -417,19 +417,19 @@ def contradictions(args: argparse.Namespace) -> list[str]:
         ),
         (
             args.dir_demo and args.suffix == "" and not args.results,
-            "--suffix '' gives results the names of their pictures: give --results, a folder of their own",
+            "--suffix '' gives results the names of their images: give --results, a folder of their own",
         ),
         (
             oracle and args.dir_demo,
-            f"--model {oracle} is told the true kernel, and nobody knows that of your pictures: take CDSR or CDSR_S",
+            f"--model {oracle} is told the true kernel, and nobody knows that of your images: take CDSR or CDSR_S",
         ),
         (
             oracle and (args.sv_mode or args.protocol == "cdsr-sv"),
-            f"--model {oracle} is told one kernel a picture, and spatially variant blur has many: take CDSR or CDSR_S",
+            f"--model {oracle} is told one kernel an image, and spatially variant blur has many: take CDSR or CDSR_S",
         ),
         (
             oracle and args.self_ensemble,
-            f"--self_ensemble turns the picture and not the kernel that {oracle} is told: leave it out",
+            f"--self_ensemble turns the image and not the kernel that {oracle} is told: leave it out",
         ),
         (
             oracle and args.epochs_encoder > 0,

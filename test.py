@@ -1,4 +1,4 @@
-"""Evaluate a model on test sets, or upscale a user's own pictures (`--dir_demo`)."""
+"""Evaluate a model on test sets, or upscale a user's own images (`--dir_demo`)."""
 
 import argparse
 import logging
@@ -14,27 +14,27 @@ from data import build_protocol, build_test_samples
 from data.mismatch import mismatches
 from data.protocols import Protocol
 from data.samples import Testset
+from evaluation.embeddings import collect_embeddings, write_embeddings
+from evaluation.evaluate import Stopwatch, evaluate
+from evaluation.measures import Measures, load_lpips
+from evaluation.profiling import PeakMemory, model_cost
+from evaluation.report import write_report
+from evaluation.report.showcase import write_showcase
+from evaluation.results import Result, Summary, summarize, table, write_results
+from evaluation.rowlog import RowLog, remove_parts
+from evaluation.shard import Shard, join_shard
+from inference.upscaler import Upscaler
 from model import CDSR, Bicubic, build_model, load_model, variant_in
 from model.pretrained import shipped_weights
 from option import parse_options
+from restore.restore import OutputOptions, plan, restore_all
+from restore.sources import find_images
 from utils import distributed
 from utils.checkpoint import sha256
 from utils.device import select_device
-from utils.evaluation.embeddings import collect_embeddings, write_embeddings
-from utils.evaluation.evaluate import Stopwatch, evaluate
-from utils.evaluation.measures import Measures, load_lpips
-from utils.evaluation.profiling import PeakMemory, model_cost
-from utils.evaluation.results import Result, Summary, summarize, table, write_results
-from utils.evaluation.rowlog import RowLog, remove_parts
-from utils.evaluation.shard import Shard, join_shard
-from utils.inference import Upscaler
+from utils.image import write_image
 from utils.interfaces import Sample
-from utils.pictures.image import write_image
-from utils.pictures.restore import OutputOptions, plan, restore_all
-from utils.pictures.sources import find_pictures
 from utils.randomness import seed_everything
-from utils.report import write_report
-from utils.report.showcase import write_showcase
 from utils.run import EXPERIMENT, environment, log_to_console, logger, run_name
 
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         args.precision = args.precision or "single"  # figures come out the same wherever they are taken
         upscaler, checkpoint = build_upscaler(args, device)
         if args.dir_demo:
-            return upscale_pictures(args, upscaler, device)
+            return upscale_images(args, upscaler, device)
         exit_code = evaluate_sets(args, upscaler, checkpoint, device, shard)
         shard.close()
         return exit_code
@@ -180,15 +180,17 @@ class SetEvaluation:
         for warning in self.warnings:
             logger.warning("warning: %s", warning)
         self.environment = environment()
-        self.cost = model_cost(upscaler.model, protocol.truth(protocol.cases[0])) if args.profile else None
+        self.cost = (
+            model_cost(upscaler.model, protocol.known_degradation(protocol.test_kernels[0])) if args.profile else None
+        )
         self.summaries: dict[str, Summary] = {}
         self.columns: dict[str, dict[str, str]] = {}
 
     def __call__(self, testset: Testset, stem: Path) -> list[Result]:
-        """Evaluate a set and write `stem`.json and .csv; also the SR pictures into the folder `stem`, if asked."""
+        """Evaluate a set and write `stem`.json and .csv; also the SR images into the folder `stem`, if asked."""
         settings = {
             **self.context,
-            "pictures": testset.keys,
+            "images": testset.keys,
             "saved": self.save_results,
             "profile": self.profile,
             "commit": self.environment["commit"],
@@ -214,8 +216,8 @@ class SetEvaluation:
         self.summaries[testset.name] = summary = summarize(results)
         profile = {}
         if self.cost is not None:
-            profile = {**asdict(self.cost), "seconds_a_picture": summary.seconds, "peak_memory_mib": peak}
-            times = {"s/picture": f"{summary.seconds:.4f}", "peak memory (MiB)": f"{peak:.0f}"}
+            profile = {**asdict(self.cost), "seconds_a_image": summary.seconds, "peak_memory_mib": peak}
+            times = {"s/image": f"{summary.seconds:.4f}", "peak memory (MiB)": f"{peak:.0f}"}
             self.columns[testset.name] = {**times, **self.cost.columns()}
         context = {
             "set": testset.name,
@@ -228,7 +230,7 @@ class SetEvaluation:
         return results
 
     def _save(self, stem: Path, sample: Sample, sr: np.ndarray) -> None:
-        write_image(stem / f"{sample.picture}_{sample.case}.png", sr)
+        write_image(stem / f"{sample.image}_{sample.kernel}.png", sr)
 
     def print_table(self) -> None:
         """One line a set, and what the reader must know."""
@@ -238,13 +240,13 @@ class SetEvaluation:
 
 
 def embed_sets(upscaler: Upscaler, testsets: dict[str, Testset], stem: Path, device: torch.device) -> None:
-    """Collect the codes of all sets, draw them, and print how much they tell of kernel and picture."""
+    """Collect the codes of all sets, draw them, and print how much they tell of kernel and image."""
     embeddings = collect_embeddings(upscaler.model, testsets, device=device)
     print(write_embeddings(stem, embeddings))
 
 
-def upscale_pictures(args: argparse.Namespace, upscaler: Upscaler, device: torch.device) -> int:
-    """Upscale the pictures of `--dir_demo`; what cannot be done is said and does not stop the others."""
+def upscale_images(args: argparse.Namespace, upscaler: Upscaler, device: torch.device) -> int:
+    """Upscale the images of `--dir_demo`; what cannot be done is said and does not stop the others."""
     folder = args.results or results_folder(args) / "demo"
     options = OutputOptions(
         file_format=args.format,
@@ -254,7 +256,7 @@ def upscale_pictures(args: argparse.Namespace, upscaler: Upscaler, device: torch
         overwrite=args.overwrite,
         max_pixels=round(args.max_megapixels * 1e6),
     )
-    sources, problems = find_pictures(args.dir_demo, leave_out=args.results)
+    sources, problems = find_images(args.dir_demo, leave_out=args.results)
     for problem in problems:
         logger.error("error: %s", problem)
     outcome = restore_all(plan(sources, folder, options), upscaler, device, options)

@@ -11,18 +11,18 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
+from evaluation.codes import COLLAPSED
+from training.guard import MAX_SKIPPED_STEPS
+from training.model_files import ModelFiles
+from training.schedule import Phase, Schedule
+from training.step import TrainingStep
+from training.validation import Validation
 from utils import distributed
 from utils.checkpoint import StateStore
 from utils.device import peak_memory
-from utils.evaluation.codes import COLLAPSED
 from utils.randomness import random_states, restore_random_states
 from utils.run import RunLogger
-from utils.training.guard import MAX_SKIPPED_STEPS
-from utils.training.model_files import ModelFiles
-from utils.training.schedule import Phase, Schedule
-from utils.training.signals import StopRequest
-from utils.training.step import TrainingStep
-from utils.training.validation import Validation
+from utils.signals import StopRequest
 
 logger = logging.getLogger("cdsr")
 
@@ -115,7 +115,7 @@ class Trainer:
 
         Raises:
             Interrupted: SIGINT or SIGTERM came, or the time is over; the state is saved.
-            TrainingStopped: too many steps in a row were skipped, the pictures are gone, or a file could not be
+            TrainingStopped: too many steps in a row were skipped, the images are gone, or a file could not be
                 written; the state is saved where it can be.
         """
         total = self.schedule.num_epochs * self.schedule.steps_per_epoch
@@ -154,7 +154,7 @@ class Trainer:
                     self._heed(stop)
 
     def _next(self, batches: Iterator[Tensor]) -> Tensor:
-        """Fetch a batch; where the pictures are gone, a process without others keeps what it has trained."""
+        """Fetch a batch; where the images are gone, a process without others keeps what it has trained."""
         try:
             return next(batches)
         except ValueError as error:
@@ -225,9 +225,7 @@ class Trainer:
             "" if spread is None else f", codes differ by {100 * spread:.2g} %",
         )
         if spread is not None and spread <= COLLAPSED:
-            logger.warning(
-                "warning: all pictures have one code: the encoder has collapsed (docs/training.md says more)"
-            )
+            logger.warning("warning: all images have one code: the encoder has collapsed (docs/training.md says more)")
         if distributed.rank() == 0:
             try:
                 self.model_files.write(progress.epoch, progress.best_epoch, models)

@@ -9,12 +9,12 @@ import argparse
 import torch
 
 from benchmarks.trials import run_trials, table, trial_parser, validation
+from evaluation.profiling import model_cost
 from model import create_model
 from model.variant import Variant
-from utils.evaluation.profiling import model_cost
-from utils.truth import Truth
+from utils.known_degradation import KnownDegradation
 
-ANY_TRUTH = Truth(torch.zeros(1, 21, 21), torch.zeros(1))
+ANY_TRUTH = KnownDegradation(torch.zeros(1, 21, 21), torch.zeros(1))
 ENCODER_PHASE = "--epochs_encoder 1 --lr_encoder 3e-4 --queue_size 2048"
 
 

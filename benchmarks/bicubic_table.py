@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 import torch
 
-from data.benchmark import load_testset
 from data.protocols import get_protocol
+from data.test_sets import load_testset
+from evaluation.evaluate import evaluate
+from evaluation.report.published_results import BICUBIC_DASR_PIPELINE, BICUBIC_PRINTED, TEST_SETS
+from evaluation.results import by_kernel, summarize
+from evaluation.rowlog import RowLog, remove_parts
+from inference.upscaler import Upscaler
 from model import create_model
-from utils.evaluation.evaluate import evaluate
-from utils.evaluation.results import by_case, summarize
-from utils.evaluation.rowlog import RowLog, remove_parts
 from utils.files import replacing
-from utils.inference import Upscaler
-from utils.report.published_figures import BICUBIC_DASR_PIPELINE, BICUBIC_PRINTED, TEST_SETS
 from utils.run import environment, log_to_console
 
 RESULTS = Path("benchmarks/results")
@@ -37,7 +37,7 @@ TOLERANCE = {"printed": 0.03, "DASR's code": 0.02, "CDSR's code": 0.01}
 
 
 class Line(NamedTuple):
-    """A figure of the table; `grey` is the other reading, grey pictures measured as one plane."""
+    """A figure of the table; `grey` is the other reading, grey images measured as one plane."""
 
     protocol: str
     model: str
@@ -52,7 +52,7 @@ class Line(NamedTuple):
 
     @property
     def difference(self) -> float | None:
-        """To the reference; the printed figures measure grey pictures as one plane."""
+        """To the reference; the printed figures measure grey images as one plane."""
         if self.reference is None:
             return None
         ours = self.grey_psnr if self.source == "printed" and self.grey_psnr is not None else self.psnr
@@ -66,19 +66,19 @@ def measure(root: Path, protocol_name: str, scale: int, test_set: str, work: Pat
     device = torch.device("cpu")
     testset = load_testset(root, test_set, protocol)
     stem = work / f"{test_set}_x{scale}_{protocol.slug}_{model}"
-    row_log = RowLog(stem, {"protocol": protocol.describe(), "model": model, "pictures": testset.keys})
+    row_log = RowLog(stem, {"protocol": protocol.describe(), "model": model, "images": testset.keys})
     upscaler = Upscaler(create_model(model, scale))
     rows = evaluate(upscaler, testset, device=device, name=stem.name, row_log=row_log)
     groups = {"all": rows}
     if protocol_name == "dasr-iso":
-        groups = {label: [row for row in rows if row.case == label] for label in by_case(rows)}
+        groups = {label: [row for row in rows if row.kernel == label] for label in by_kernel(rows)}
     lines = []
     for kernel, own in groups.items():
         summary = summarize(own)
         if summary.num_failed:
             raise ValueError(f"{test_set}: {summary.num_failed} rows failed")
         reference, source = find_reference(protocol_name, scale, test_set, kernel)
-        grey = summary.grey_values.get("psnr") if summary.num_grey_pictures else None
+        grey = summary.grey_values.get("psnr") if summary.num_grey_images else None
         figures = (kernel, summary.psnr, summary.ssim, grey, reference, source)
         lines.append(Line(protocol_name, model, scale, test_set, *figures))
     return lines

@@ -18,10 +18,11 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from evaluation.evaluate import evaluate
+from evaluation.results import read_rows
+from inference.upscaler import Upscaler
 from model import create_model
-from utils.evaluation.evaluate import evaluate
 from utils.files import replacing
-from utils.inference import Upscaler
 from utils.interfaces import Sample
 from utils.run import environment
 
@@ -61,7 +62,7 @@ def to_rows(seconds: dict[str, list[float]]) -> list[str]:
 
 
 def network_tasks(name: str, scale: int, side: int) -> dict[str, Callable[[], object]]:
-    """One picture through each variant."""
+    """One image through each variant."""
     model = create_model(name, scale).eval()
     lr = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)) * 255
     upscalers = {
@@ -83,7 +84,7 @@ class Synthetic:
 
     def __getitem__(self, index: int) -> Sample:
         hr = np.random.default_rng(index).integers(0, 256, (2 * self.side, 2 * self.side, 3), np.uint8)
-        return SimpleNamespace(picture=self.keys[index][0], case="k", lr=hr[::2, ::2], hr=hr)
+        return SimpleNamespace(image=self.keys[index][0], kernel="k", lr=hr[::2, ::2], hr=hr)
 
 
 def pipeline_tasks(number: int, side: int) -> dict[str, Callable[[], object]]:
@@ -105,7 +106,12 @@ def accuracy_rows(single: Path, bf16: Path) -> list[str]:
         first, second = (json.loads((folder / path.name).read_text(encoding="utf-8")) for folder in (single, bf16))
         figures = [(content["summary"]["psnr"], content["summary"]["ssim"]) for content in (first, second)]
         texts = [f"{psnr:.3f} / {ssim:.5f}" for psnr, ssim in figures]
-        worst = max(abs(a["psnr"] - b["psnr"]) for a, b in zip(first["rows"], second["rows"], strict=True))
+        worst = max(
+            abs(a.psnr - b.psnr)
+            for a, b in zip(
+                *(read_rows((folder / path.name).with_suffix(".csv")) for folder in (single, bf16)), strict=True
+            )
+        )
         rows.append(
             f"| {first['set']} ({first['protocol']['protocol']}, {first['checkpoint']['model']}) | {texts[0]} | "
             f"{texts[1]} | {figures[1][0] - figures[0][0]:+.4f} dB | {worst:.4f} dB |"
@@ -125,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation_speed", description="Time the evaluation.")
     parser.add_argument("--model", default="CDSR")
     parser.add_argument("--scale", type=int, default=2)
-    parser.add_argument("--side", type=int, default=128, help="side of the LR picture")
+    parser.add_argument("--side", type=int, default=128, help="side of the LR image")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--note", default="", help="what else the machine did meanwhile")
@@ -147,11 +153,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"- date: {facts['date']}; seed 0; {args.rounds} rounds after one to warm up",
         *([f"- meanwhile: {args.note}"] if args.note else []),
         "",
-        f"## The network: {args.model} x{args.scale}, one LR picture of {args.side}x{args.side}",
+        f"## The network: {args.model} x{args.scale}, one LR image of {args.side}x{args.side}",
         "",
         *network,
         "",
-        "## The pipeline: CDSR_S x2, 8 LR pictures of 128x128, PSNR and SSIM",
+        "## The pipeline: CDSR_S x2, 8 LR images of 128x128, PSNR and SSIM",
         "",
         *pipeline,
         "",

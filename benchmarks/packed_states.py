@@ -14,14 +14,14 @@ import torch
 
 from benchmarks.trials import table
 from data import build_degradation, build_training_batches, build_validation_samples
+from examples.packed_state import pack, unpack
 from main import build_schedule, build_training_step
 from option import parse_options
+from training.validation import Validator
 from utils.checkpoint import StateStore
 from utils.files import write_json
 from utils.randomness import seed_everything
 from utils.run import environment
-from utils.training.packed_state import pack, unpack
-from utils.training.validation import Validator
 
 VARIANTS: dict[str, tuple[str | None, int]] = {  # moments kept (None: not packed), steps of warming up again
     "exact": (None, 0),

@@ -1,8 +1,8 @@
 """Does a code that is purer in degradation super-resolve better? `python -m benchmarks.table1 --dir_data … --out FILE`.
 
 Table 1 of the paper: the same network is trained with three positive pairs (`--positive`): another patch of the same
-picture under the same degradation (cd), another picture under the same degradation (d), the same picture under another
-degradation (c). A linear probe then says how much the code knows of the kernel and of the picture.
+image under the same degradation (cd), another image under the same degradation (d), the same image under another
+degradation (c). A linear probe then says how much the code knows of the kernel and of the image.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from benchmarks.trials import Row, run_trials, table, trial_parser, validation
 from utils.run import ROOT
 
 POSITIVES = {
-    "cd: same picture, same degradation": "cd",
-    "d: another picture, same degradation": "d",
-    "c: same picture, another degradation": "c",
+    "cd: same image, same degradation": "cd",
+    "d: another image, same degradation": "d",
+    "c: same image, another degradation": "c",
 }
 
 
 def probe(run: Path, args: argparse.Namespace) -> Row:
-    """PSNR on the held-out pictures, and what linear probes read from the codes of a test set."""
+    """PSNR on the held-out images, and what linear probes read from the codes of a test set."""
     weights = max((run / "model").glob("model_*.pt"), key=lambda path: int(path.name.split("_")[1]))
     command = (
         f"{sys.executable} {ROOT / 'test.py'} --model {args.model} --scale {args.scale} --pre_train {weights} "
@@ -36,7 +36,7 @@ def probe(run: Path, args: argparse.Namespace) -> Row:
     return {
         **validation(run),
         "kernel probe (%)": 100 * probes["kernel"]["accuracy"],
-        "picture probe (%)": 100 * probes["picture"]["accuracy"],
+        "image probe (%)": 100 * probes["image"]["accuracy"],
     }
 
 

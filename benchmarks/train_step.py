@@ -20,18 +20,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from data.degradation import Degradation, DegradationConfig, Parameters
-from data.df2k import TrainingCrops
 from data.sources import open_source
+from data.training_crops import TrainingCrops
 from loss import PixelLoss, contrastive_loss
 from model import Bicubic, compile_model, create_model
 from model.moco import MoCo
 from model.oracle import Oracle
+from training.schedule import Phase
+from training.step import StepConfig, TrainingStep
 from utils.device import peak_memory, select_device, synchronize
 from utils.files import write_json
-from utils.pictures.image import write_image
+from utils.image import write_image
 from utils.run import environment
-from utils.training.schedule import Phase
-from utils.training.step import StepConfig, TrainingStep
 
 VARIANTS = {  # name: precision, channels_last, compiled
     "plain": ("single", False, False),
@@ -43,7 +43,7 @@ VARIANTS = {  # name: precision, channels_last, compiled
 
 
 class PublishedDegradation(Degradation):
-    """Blur at full resolution, picture by picture in groups, then subsampling."""
+    """Blur at full resolution, image by image in groups, then subsampling."""
 
     def apply(self, hr: Tensor, parameters: Parameters, noise_generator: torch.Generator | None = None) -> Tensor:
         """Degrade (B, 2, 3, P, P) as the published pipeline does."""
@@ -131,8 +131,8 @@ def measure_data(args: argparse.Namespace) -> list[dict]:
         generator = np.random.default_rng(0)
         for index in range(8):
             coarse = torch.from_numpy(generator.uniform(0, 255, (1, 3, 85, 128)))
-            picture = F.interpolate(coarse, size=(1360, 2040), mode="bicubic")[0].permute(1, 2, 0)
-            noisy = picture.numpy() + generator.normal(0, 4, picture.shape)
+            image = F.interpolate(coarse, size=(1360, 2040), mode="bicubic")[0].permute(1, 2, 0)
+            noisy = image.numpy() + generator.normal(0, 4, image.shape)
             write_image(Path(folder, "HR", f"{index}.png"), noisy.clip(0, 255).astype(np.uint8))
         build_lmdb(Path(folder, "HR"), Path(folder, "hr.lmdb"), progress=False)
         for name, path, cache in (("2K PNG, decoded", "HR", 0), ("LMDB", "hr.lmdb", 0)):

@@ -25,10 +25,10 @@ Measure = Callable[[Path], Row]
 
 
 def trial_parser(description: str, *, steps: int) -> argparse.ArgumentParser:
-    """Make a parser of what all comparisons take: pictures, budget, seeds, the file to write."""
+    """Make a parser of what all comparisons take: images, budget, seeds, the file to write."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--dir_data", type=Path, required=True, help="as of main.py")
-    parser.add_argument("--data_range", default="1-458/459-464", help="training/validation pictures")
+    parser.add_argument("--data_range", default="1-458/459-464", help="training/validation images")
     parser.add_argument("--budget", type=int, default=steps, help="steps that train the SR network")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--patch_size", type=int, default=32, help="LR pixels")
@@ -76,7 +76,7 @@ def _train(words: str, seed: int, args: argparse.Namespace, measure: Measure) ->
 
 
 def validation(run: Path) -> Row:
-    """PSNR on the held-out pictures after the last step, of the averaged weights where they are kept."""
+    """PSNR on the held-out images after the last step, of the averaged weights where they are kept."""
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     return {"validation": last.get("psnr_ema", last["psnr"])}
 

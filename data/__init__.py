@@ -1,4 +1,4 @@
-"""Pictures for training, validation and testing: the factories that know the options."""
+"""Images for training, validation and testing: the factories that know the options."""
 
 import logging
 import os
@@ -15,20 +15,20 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from data.benchmark import Testset, load_testset
 from data.degradation import Degradation, DegradationConfig
-from data.df2k import TrainingCrops, split_range
 from data.protocols import Protocol, get_protocol, protocol_of_kernel
 from data.resident import ResidentCrops
-from data.sources import CACHE_BYTES, FolderSource, PictureSource, open_source
+from data.sources import CACHE_BYTES, FolderSource, ImageSource, open_source
+from data.test_sets import Testset, load_testset
+from data.training_crops import TrainingCrops, split_range
 from data.validation import ValidationSet
 
 logger = logging.getLogger("cdsr")
 
 
 @dataclass(frozen=True)
-class ValidationPicture:
-    """A held-out HR picture: its name (path within the data set), and a function that reads it, (H, W, 3) uint8 RGB."""
+class ValidationImage:
+    """A held-out HR image: its name (path within the data set), and a function that reads it, (H, W, 3) uint8 RGB."""
 
     name: str
     read: Callable[[], np.ndarray]
@@ -36,14 +36,14 @@ class ValidationPicture:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a training loader draws from: the pictures themselves, and those held out for validation."""
+    """What a training loader draws from: the images themselves, and those held out for validation."""
 
-    source: PictureSource
-    validation: list[ValidationPicture]
+    source: ImageSource
+    validation: list[ValidationImage]
 
     @property
-    def num_pictures(self) -> int:
-        """Pictures to train on."""
+    def num_images(self) -> int:
+        """Images to train on."""
         return len(self.source.names)
 
 
@@ -69,7 +69,7 @@ def build_train_loader(
     decoded_bytes = int(train.sizes.prod(axis=1).sum()) * 3
     if isinstance(train, FolderSource) and decoded_bytes > train.cache_bytes:
         logger.info(
-            "%s: %.1f GB of pixels do not stay in memory, so that most crops decode a whole picture; to avoid it: "
+            "%s: %.1f GB of pixels do not stay in memory, so that most crops decode a whole image; to avoid it: "
             "python -m data.build_lmdb --dir_data %s --out FILE.lmdb",
             *(args.dir_data, decoded_bytes / 1e9, args.dir_data),
         )
@@ -90,14 +90,14 @@ def build_training_batches(
 ) -> Iterable[torch.Tensor]:
     """Batches of `build_train_loader`, or the same ones cut on the device where `--data_resident` asks for it."""
     if args.data_resident:
-        crops, _ = _open_crops(args, 0, num_steps, start_step, rank, world_size)  # each picture is read once
+        crops, _ = _open_crops(args, 0, num_steps, start_step, rank, world_size)  # each image is read once
         return ResidentCrops(crops, device)
     return build_train_loader(args, num_steps=num_steps, start_step=start_step, rank=rank, world_size=world_size)[0]
 
 
 def _open_crops(
     args: Namespace, cache_bytes: int, num_steps: int, start_step: int, rank: int, world_size: int
-) -> tuple[TrainingCrops, PictureSource]:
+) -> tuple[TrainingCrops, ImageSource]:
     train, validation = _open_split(args, cache_bytes)
     crops = TrainingCrops(
         train,
@@ -107,15 +107,15 @@ def _open_crops(
         num_steps=num_steps,
         start_step=start_step,
         augment=not args.no_augment,
-        same_picture=args.positive != "d",
+        same_image=args.positive != "d",
         rank=rank,
         world_size=world_size,
     )
     return crops, validation
 
 
-def build_validation_pictures(args: Namespace) -> list[ValidationPicture]:
-    """The held-out pictures of the training set, where no loader is needed; args as in `build_train_loader`."""
+def build_validation_images(args: Namespace) -> list[ValidationImage]:
+    """The held-out images of the training set, where no loader is needed; args as in `build_train_loader`."""
     return _held_out(_open_split(args, cache_bytes=CACHE_BYTES)[1])
 
 
@@ -141,18 +141,18 @@ def build_test_samples(args: Namespace, name: str, protocol: Protocol) -> Testse
 
 
 def build_validation_samples(args: Namespace, degradation: Degradation) -> ValidationSet:
-    """The held-out pictures, degraded as in training."""
-    return ValidationSet(build_validation_pictures(args), degradation)
+    """The held-out images, degraded as in training."""
+    return ValidationSet(build_validation_images(args), degradation)
 
 
-def _open_split(args: Namespace, cache_bytes: int) -> tuple[PictureSource, PictureSource]:
+def _open_split(args: Namespace, cache_bytes: int) -> tuple[ImageSource, ImageSource]:
     source = open_source(Path(args.dir_data), args.patch_size * args.scale, cache_bytes, args.data_train)
     train, validation = split_range(args.data_range, len(source.names))
     return source.select(train), source.select(validation)
 
 
-def _held_out(source: PictureSource) -> list[ValidationPicture]:
-    return [ValidationPicture(name, partial(source.picture, i)) for i, name in enumerate(source.names)]
+def _held_out(source: ImageSource) -> list[ValidationImage]:
+    return [ValidationImage(name, partial(source.image, i)) for i, name in enumerate(source.names)]
 
 
 def _init_worker(worker: int) -> None:

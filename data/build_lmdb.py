@@ -1,4 +1,4 @@
-"""Pack a folder of HR pictures into one LMDB file of raw pixels, from which training never decodes.
+"""Pack a folder of HR images into one LMDB file of raw pixels, from which training never decodes.
 
 `python -m data.build_lmdb --dir_data DIR --out FILE.lmdb`. The file takes 3 bytes a pixel
 (DF2K: about 29 GB) and is written to a temporary name first.
@@ -17,25 +17,25 @@ import lmdb
 import numpy as np
 from tqdm import tqdm
 
-from data.lmdb import METADATA_KEY, encode_metadata, picture_key
-from data.sources import find_pictures, read_sizes, warn_of_skipped
+from data.lmdb import METADATA_KEY, encode_metadata, image_key
+from data.sources import find_images, read_sizes, warn_of_skipped
 from utils.files import replacing
-from utils.pictures.image import ImageError, read_rgb
+from utils.image import ImageError, read_rgb
 
 _COMMIT_BYTES = 256 * 1024**2  # pixels held back before they are written out
 
 
 def build_lmdb(dir_data: Path, out: Path, *, num_threads: int = 4, reset: bool = False, progress: bool = True) -> int:
-    """Write the readable pictures of `dir_data` to `out`, in natural order; returns their number.
+    """Write the readable images of `dir_data` to `out`, in natural order; returns their number.
 
-    Unreadable ones are named in a warning. ValueError if there is no picture, if `out` exists and not `reset`, is not
+    Unreadable ones are named in a warning. ValueError if there is no image, if `out` exists and not `reset`, is not
     named .lmdb, or does not fit on the disk; a failure leaves neither `out` nor a temporary file behind.
     """
     if out.suffix.lower() != ".lmdb":
         raise ValueError(f"--out {out} must end in .lmdb, by which --dir_data knows it")
     if out.exists() and (out.is_dir() or not reset):
         raise ValueError(f"--out {out} exists already: give another name" + ("" if out.is_dir() else ", or --reset"))
-    folder, names = find_pictures(dir_data)
+    folder, names = find_images(dir_data)
     names, sizes = read_sizes(folder, names)
     map_size = _map_size(names, sizes)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -51,10 +51,10 @@ def build_lmdb(dir_data: Path, out: Path, *, num_threads: int = 4, reset: bool =
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of the builder."""
-    parser = argparse.ArgumentParser(prog="python -m data.build_lmdb", description="Pack HR pictures for training.")
-    parser.add_argument("--dir_data", type=Path, required=True, help="folder of HR pictures")
+    parser = argparse.ArgumentParser(prog="python -m data.build_lmdb", description="Pack HR images for training.")
+    parser.add_argument("--dir_data", type=Path, required=True, help="folder of HR images")
     parser.add_argument("--out", type=Path, required=True, help="file to write, FILE.lmdb")
-    parser.add_argument("--n_threads", type=int, default=os.cpu_count() or 1, help="pictures decoded at a time")
+    parser.add_argument("--n_threads", type=int, default=os.cpu_count() or 1, help="images decoded at a time")
     parser.add_argument("--reset", action="store_true", help="replace FILE.lmdb if it exists")
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     size = args.out.stat().st_size / 1e9
-    print(f"{num_packed} pictures in {args.out} ({size:.2f} GB): train with --dir_data {args.out}")
+    print(f"{num_packed} images in {args.out} ({size:.2f} GB): train with --dir_data {args.out}")
 
 
 def _map_size(names: list[str], sizes: np.ndarray) -> int:
@@ -75,7 +75,7 @@ def _map_size(names: list[str], sizes: np.ndarray) -> int:
 
 
 def _write(path: Path, folder: Path, names: list[str], map_size: int, num_threads: int, progress: bool) -> int:
-    """Fill the new file `path` and sync it to the disk; returns the number of pictures."""
+    """Fill the new file `path` and sync it to the disk; returns the number of images."""
     packed: list[str] = []
     sizes: list[tuple[int, int]] = []
     broken: list[str] = []
@@ -83,14 +83,14 @@ def _write(path: Path, folder: Path, names: list[str], map_size: int, num_thread
     environment = lmdb.open(str(path), subdir=False, lock=False, map_size=map_size, sync=False, metasync=False)
     with environment:
         transaction = environment.begin(write=True)
-        for name, picture in tqdm(_decode(folder, names, num_threads), total=len(names), disable=not progress):
-            if isinstance(picture, ImageError):
-                broken.append(str(picture))
+        for name, image in tqdm(_decode(folder, names, num_threads), total=len(names), disable=not progress):
+            if isinstance(image, ImageError):
+                broken.append(str(image))
                 continue
-            transaction.put(picture_key(len(packed)), picture.data)
+            transaction.put(image_key(len(packed)), image.data)
             packed.append(name)
-            sizes.append((picture.shape[0], picture.shape[1]))
-            waiting += picture.nbytes
+            sizes.append((image.shape[0], image.shape[1]))
+            waiting += image.nbytes
             if waiting > _COMMIT_BYTES:
                 transaction.commit()
                 transaction, waiting = environment.begin(write=True), 0
@@ -98,12 +98,12 @@ def _write(path: Path, folder: Path, names: list[str], map_size: int, num_thread
         transaction.commit()
     warn_of_skipped(folder, broken, "unreadable")
     if not packed:
-        raise ValueError(f"{folder}: none of its {len(names)} pictures can be decoded; the first: {broken[0]}")
+        raise ValueError(f"{folder}: none of its {len(names)} images can be decoded; the first: {broken[0]}")
     return len(packed)
 
 
 def _decode(folder: Path, names: list[str], num_threads: int) -> Iterator[tuple[str, np.ndarray | ImageError]]:
-    """Names with their pictures or errors, in order, a few decoded ahead of the writer."""
+    """Names with their images or errors, in order, a few decoded ahead of the writer."""
 
     def read(name: str) -> np.ndarray | ImageError:
         try:

@@ -1,8 +1,8 @@
-"""Prepare test sets: HR and LR pictures of a protocol in the layout of `data.protocols`, and a manifest.
+"""Prepare test sets: HR and LR images of a protocol in the layout of `data.protocols`, and a manifest.
 
 `python -m data.build_testset --hr_dir DIR --out DIR --sets Set5 Set14 --scales 2 3 4`, where DIR/Set5, DIR/Set14
-hold HR pictures. manifest.json in each prepared folder has what was made, how, with which versions, and the SHA-256
-of each file. A folder of LR pictures appears only when all of it is written.
+hold HR images. manifest.json in each prepared folder has what was made, how, with which versions, and the SHA-256
+of each file. A folder of LR images appears only when all of it is written.
 """
 
 import argparse
@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from data.benchmark import PlainTestset, TestsetError, lr_folders
 from data.degradation import SCALES
 from data.protocols import PROTOCOLS, Protocol, get_protocol
+from data.test_sets import PlainTestset, TestsetError, lr_folders
 from utils.files import replacing, write_json
-from utils.pictures.image import list_images, read_rgb, write_image
+from utils.image import list_images, read_rgb, write_image
 
 MANIFEST = "manifest.json"
 
@@ -32,9 +32,9 @@ def build(testset: PlainTestset, out: Path, *, reset: bool = False, progress: bo
     """Write `out`/NAME_xS with the samples of a plain set; returns the path of its manifest.
 
     reset: replace what exists. TestsetError where LR of this protocol, or other HR, are there and it is not given;
-    ImageError for a broken picture. No file, and no folder of LR pictures, is left half written.
+    ImageError for a broken image. No file, and no folder of LR images, is left half written.
     """
-    protocol, cases = testset.protocol, testset.protocol.cases
+    protocol, test_kernels = testset.protocol, testset.protocol.test_kernels
     target = out / f"{testset.name}_x{protocol.scale}"
     check_target(target, protocol, reset)
     manifest = read_manifest(target)
@@ -44,10 +44,10 @@ def build(testset: PlainTestset, out: Path, *, reset: bool = False, progress: bo
             shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run
             folder.mkdir(parents=True)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for i, picture in enumerate(tqdm(testset.pictures, desc=target.name, disable=not progress)):
-                samples = testset[i * len(cases) : (i + 1) * len(cases)]
-                _write_hr(target / protocol.hr_folder, picture, samples[0].hr, protocol, reset)
-                paths = [partial[protocol.lr_folder(c)] / f"{protocol.lr_stem(picture, c)}.png" for c in cases]
+            for i, image in enumerate(tqdm(testset.images, desc=target.name, disable=not progress)):
+                samples = testset[i * len(test_kernels) : (i + 1) * len(test_kernels)]
+                _write_hr(target / protocol.hr_folder, image, samples[0].hr, protocol, reset)
+                paths = [partial[protocol.lr_folder(c)] / f"{protocol.lr_stem(image, c)}.png" for c in test_kernels]
                 list(pool.map(write_image, paths, [sample.lr for sample in samples]))
         for name, folder in partial.items():
             if reset:
@@ -86,21 +86,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m data.build_testset", description="Prepare test sets of a protocol."
     )
-    parser.add_argument("--hr_dir", type=Path, required=True, help="folder that holds a folder of HR pictures per set")
+    parser.add_argument("--hr_dir", type=Path, required=True, help="folder that holds a folder of HR images per set")
     parser.add_argument("--out", type=Path, required=True, help="folder to write SET_xSCALE into")
     parser.add_argument("--sets", nargs="+", required=True, metavar="SET", help="names of the sets, such as Set5 Set14")
     parser.add_argument("--scales", nargs="+", type=int, default=[2, 3, 4], choices=SCALES, help="default: 2 3 4")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="cdsr", help="kernels and their convention")
     parser.add_argument("--noise", type=float, default=0.0, help="standard deviation in grey levels, 0 to 255")
     parser.add_argument("--sv_mode", type=int, default=0, choices=range(7), help="one mode of cdsr-sv alone")
-    parser.add_argument("--reset", action="store_true", help="replace LR pictures that exist")
+    parser.add_argument("--reset", action="store_true", help="replace LR images that exist")
     args = parser.parse_args(arguments)
     try:
         jobs: list[PlainTestset] = []  # everything is checked before anything is written
         for name in dict.fromkeys(args.sets):
             if not (args.hr_dir / name).is_dir():
                 raise TestsetError(
-                    f"no folder {args.hr_dir / name}: --hr_dir should hold one of HR pictures for each set"
+                    f"no folder {args.hr_dir / name}: --hr_dir should hold one of HR images for each set"
                 )
             for scale in dict.fromkeys(args.scales):
                 protocol = get_protocol(args.protocol, scale, args.noise, args.sv_mode)
@@ -112,15 +112,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(str(error))
 
 
-def _write_hr(folder: Path, picture: str, hr: np.ndarray, protocol: Protocol, reset: bool) -> None:
-    """Write the HR files of a picture, copies of one where the layout asks for one per case."""
-    paths = [folder / f"{stem}.png" for stem in dict.fromkeys(protocol.hr_stem(picture, c) for c in protocol.cases)]
+def _write_hr(folder: Path, image: str, hr: np.ndarray, protocol: Protocol, reset: bool) -> None:
+    """Write the HR files of an image, copies of one where the layout asks for one per test kernel."""
+    paths = [
+        folder / f"{stem}.png" for stem in dict.fromkeys(protocol.hr_stem(image, c) for c in protocol.test_kernels)
+    ]
     written: Path | None = None
     for path in paths:
         if path.exists() and np.array_equal(read_rgb(path), hr):
             written = path
         elif path.exists() and not reset:
-            raise TestsetError(f"{path} is another picture already: give another --out, or --reset to replace it")
+            raise TestsetError(f"{path} is another image already: give another --out, or --reset to replace it")
         elif written is None:
             write_image(path, hr)
             written = path
@@ -146,7 +148,7 @@ def _extend(manifest: dict[str, Any], target: Path, testset: PlainTestset) -> di
         files |= {f"{folder}/{path.name}": _sha256(path) for path in list_images(target / folder)}
     how = {
         "protocol": protocol.describe(),
-        "pictures": list(testset.pictures),
+        "images": list(testset.images),
         "hr_folder": protocol.hr_folder,
         "lr_folders": lr_folders(protocol),
         "versions": {"torch": torch.__version__, "numpy": np.__version__},

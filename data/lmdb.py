@@ -1,6 +1,6 @@
 """The packed training set: raw pixels in one LMDB file, so that a crop is read from the memory map without decoding.
 
-Each picture is one value, its (H, W, 3) uint8 RGB pixels row by row, under its eight-digit index; `metadata` is JSON
+Each image is one value, its (H, W, 3) uint8 RGB pixels row by row, under its eight-digit index; `metadata` is JSON
 with format, version, names and sizes, and the SHA-256 of these. `data/build_lmdb.py` writes it.
 """
 
@@ -22,8 +22,8 @@ _REBUILD = "make it again with python -m data.build_lmdb"
 _transactions: dict[tuple[int, int], lmdb.Transaction] = {}  # by device and inode: LMDB opens a file once a process
 
 
-def picture_key(index: int) -> bytes:
-    """Key of a picture's pixels."""
+def image_key(index: int) -> bytes:
+    """Key of an image's pixels."""
     return b"%08d" % index
 
 
@@ -33,15 +33,13 @@ def is_lmdb(path: Path) -> bool:
 
 
 def encode_metadata(names: Sequence[str], sizes: Sequence[tuple[int, int]]) -> bytes:
-    """Names and (height, width) of the pictures, in the order of their keys, as JSON in ASCII."""
-    pictures = [{"name": name, "height": int(h), "width": int(w)} for name, (h, w) in zip(names, sizes, strict=True)]
-    return json.dumps(
-        {"format": FORMAT, "version": VERSION, "sha256": _digest(pictures), "pictures": pictures}
-    ).encode()
+    """Names and (height, width) of the images, in the order of their keys, as JSON in ASCII."""
+    images = [{"name": name, "height": int(h), "width": int(w)} for name, (h, w) in zip(names, sizes, strict=True)]
+    return json.dumps({"format": FORMAT, "version": VERSION, "sha256": _digest(images), "pictures": images}).encode()
 
 
 class LmdbSource:
-    """Pictures of a packed set; see `PictureSource` in `data/sources.py`.
+    """Images of a packed set; see `ImageSource` in `data/sources.py`.
 
     Arrays are read-only views of the memory map. The file is opened once in a process, read-only and without LMDB's
     lock table, so that a forked worker shares nothing but its pages. ValueError for a file that is missing,
@@ -50,10 +48,10 @@ class LmdbSource:
 
     def __init__(self, path: Path) -> None:
         self.path = _data_file(path)
-        pictures = _read_metadata(self.path)
-        self.names = [str(picture["name"]) for picture in pictures]
-        self.sizes = np.array([(picture["height"], picture["width"]) for picture in pictures], np.int64).reshape(-1, 2)
-        self._keys = [picture_key(i) for i in range(len(pictures))]
+        images = _read_metadata(self.path)
+        self.names = [str(image["name"]) for image in images]
+        self.sizes = np.array([(image["height"], image["width"]) for image in images], np.int64).reshape(-1, 2)
+        self._keys = [image_key(i) for i in range(len(images))]
         self._reader: lmdb.Transaction | None = None
         transaction = _transaction(self.path)
         for name, key, (height, width) in zip(self.names, self._keys, self.sizes, strict=True):
@@ -62,7 +60,7 @@ class LmdbSource:
                 raise ValueError(f"{self.path}: the pixels of {name} are not whole; {_REBUILD}")
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "LmdbSource":
-        """The same set with these pictures alone, in this order."""
+        """The same set with these images alone, in this order."""
         chosen = object.__new__(LmdbSource)
         chosen.path = self.path
         chosen.names = [self.names[i] for i in indices]
@@ -74,7 +72,7 @@ class LmdbSource:
     def __getstate__(self) -> dict[str, Any]:  # a worker that is spawned, not forked, opens the file itself
         return vars(self) | {"_reader": None}
 
-    def picture(self, index: int) -> np.ndarray:
+    def image(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB."""
         height, width = self.sizes[index]
         if self._reader is None:
@@ -85,22 +83,22 @@ class LmdbSource:
 
     def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
         """(patch, patch, 3) uint8 RGB, its upper-left corner at row `top` and column `left`."""
-        return self.picture(index)[top : top + patch, left : left + patch]
+        return self.image(index)[top : top + patch, left : left + patch]
 
 
-def _digest(pictures: list[dict[str, Any]]) -> str:
-    return hashlib.sha256(json.dumps(pictures, sort_keys=True).encode()).hexdigest()
+def _digest(images: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps(images, sort_keys=True).encode()).hexdigest()
 
 
 def _data_file(path: Path) -> Path:
     file = path / "data.mdb" if path.is_dir() else path
     if not file.is_file():
-        raise ValueError(f"{file} is missing: give an LMDB made by python -m data.build_lmdb, or a folder of pictures")
+        raise ValueError(f"{file} is missing: give an LMDB made by python -m data.build_lmdb, or a folder of images")
     return file
 
 
 def _transaction(path: Path) -> lmdb.Transaction:
-    """The one read transaction of this process on a file; never closed, since pictures are views of its memory."""
+    """The one read transaction of this process on a file; never closed, since images are views of its memory."""
     status = os.stat(path)
     key = (status.st_dev, status.st_ino)
     if key not in _transactions:
@@ -121,8 +119,8 @@ def _read_metadata(path: Path) -> list[dict[str, Any]]:
     try:
         metadata = json.loads(bytes(value)) if value is not None else {}
         recognised = metadata["format"] == FORMAT and metadata["version"] == VERSION
-        pictures = metadata["pictures"]
-        whole = metadata["sha256"] == _digest(pictures)
+        images = metadata["pictures"]
+        whole = metadata["sha256"] == _digest(images)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} was not made by data.build_lmdb: its metadata are missing or broken") from error
     if not recognised:
@@ -130,5 +128,5 @@ def _read_metadata(path: Path) -> list[dict[str, Any]]:
             f"{path} has format {metadata['format']} {metadata['version']}, not {FORMAT} {VERSION}; {_REBUILD}"
         )
     if not whole:
-        raise ValueError(f"{path}: its list of pictures does not match its SHA-256; {_REBUILD}")
-    return list(pictures)
+        raise ValueError(f"{path}: its list of images does not match its SHA-256; {_REBUILD}")
+    return list(images)

@@ -41,18 +41,18 @@ def mismatches(trained_for: Mapping[str, Any], protocol: Protocol) -> list[str]:
 
 
 def _kernel_mismatches(trained: DegradationConfig, protocol: Protocol) -> list[str]:
-    variant = [case for case in protocol.cases if case.sv_mode]
+    variant = [test_kernel for test_kernel in protocol.test_kernels if test_kernel.sv_mode]
     if variant and not trained.sv_mode:
-        return ["trained with one kernel for a whole picture, tested on spatially variant blur"]
+        return ["trained with one kernel for a whole image, tested on spatially variant blur"]
     if trained.sv_mode and not variant:
-        return ["trained with spatially variant blur, tested on one kernel for a whole picture"]
-    cases = [case for case in protocol.cases if not case.sv_mode]
+        return ["trained with spatially variant blur, tested on one kernel for a whole image"]
+    test_kernels = [test_kernel for test_kernel in protocol.test_kernels if not test_kernel.sv_mode]
     found = []
-    anisotropic = [case for case in cases if case.variance_1 != case.variance_2]
+    anisotropic = [test_kernel for test_kernel in test_kernels if test_kernel.variance_1 != test_kernel.variance_2]
     if anisotropic and trained.blur_type == "iso_gaussian":
         found.append(f"trained with isotropic kernels, tested on {len(anisotropic)} anisotropic ones")
     low, high = _variance_range(trained)
-    widths = [(case.label, case.variance_1, case.variance_2) for case in cases]
+    widths = [(test_kernel.label, test_kernel.variance_1, test_kernel.variance_2) for test_kernel in test_kernels]
     wide = [label for label, *variances in widths if max(variances) > high + TOLERANCE]
     # A variance of 0 is no blur at all, which a very narrow kernel is as well.
     narrow = [label for label, *variances in widths if min(variances) < low - TOLERANCE and max(variances) > 0]

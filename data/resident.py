@@ -9,22 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.df2k import TrainingCrops
+from data.training_crops import TrainingCrops
 from utils.device import send
 
 SHARE_OF_FREE_MEMORY = 0.5
-"""The pictures may take this much of a GPU's free memory."""
+"""The images may take this much of a GPU's free memory."""
 
 
 class ResidentCrops:
     """Iterable over the batches of steps `start_step` to `start_step` + `num_steps`, each on the device.
 
     Args:
-        crops: the batches, loaded the ordinary way; each picture is read once.
-        device: where the pictures stay.
+        crops: the batches, loaded the ordinary way; each image is read once.
+        device: where the images stay.
 
     Raises:
-        ValueError: the pictures do not fit.
+        ValueError: the images do not fit.
     """
 
     def __init__(self, crops: TrainingCrops, device: torch.device) -> None:
@@ -35,8 +35,8 @@ class ResidentCrops:
         self.starts = np.concatenate([[0], np.cumsum(num_pixels)[:-1]])
         self.pixels = torch.empty(int(num_pixels.sum()), 3, dtype=torch.uint8, device=device)
         for index, start in enumerate(self.starts):
-            picture = np.array(crops.source.picture(index)).reshape(-1, 3)
-            self.pixels[start : start + len(picture)] = torch.from_numpy(picture).to(device)
+            image = np.array(crops.source.image(index)).reshape(-1, 3)
+            self.pixels[start : start + len(image)] = torch.from_numpy(image).to(device)
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -79,12 +79,12 @@ class ResidentCrops:
 
 
 def check_fits(num_bytes: int, device: torch.device) -> None:
-    """Refuse pictures that would crowd out the training."""
+    """Refuse images that would crowd out the training."""
     if device.type != "cuda":
         return
     free, _ = torch.cuda.mem_get_info(device)
     if num_bytes > SHARE_OF_FREE_MEMORY * free:
         raise ValueError(
-            f"--data_resident: the pictures take {num_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB of {device} are "
+            f"--data_resident: the images take {num_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB of {device} are "
             "free; leave it out and pack an LMDB (python -m data.build_lmdb)"
         )

@@ -1,4 +1,4 @@
-"""What a test set is: a sequence of LR pictures with their HR originals, read when they are asked for."""
+"""What a test set is: a sequence of LR images with their HR originals, read when they are asked for."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -8,8 +8,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from data.protocols import Case, Protocol
-from utils.truth import Truth
+from data.protocols import Protocol, TestKernel
+from utils.known_degradation import KnownDegradation
 
 
 class TestsetError(ValueError):
@@ -20,43 +20,47 @@ class TestsetError(ValueError):
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture under one case: lr (h, w, 3) and hr (s*h, s*w, 3), uint8 RGB; truth: kernel and noise of the case."""
+    """An image under one test kernel: lr (h, w, 3) and hr (s*h, s*w, 3), uint8 RGB; what made lr of hr, where known."""
 
-    picture: str
-    case: str
+    image: str
+    kernel: str
     lr: np.ndarray
     hr: np.ndarray
-    truth: Truth | None = None
+    known_degradation: KnownDegradation | None = None
 
 
 class Testset(Sequence[Sample], ABC):
-    """Samples, all cases of a picture before the next picture; ImageError for the samples of a broken file alone.
+    """Samples, all test kernels of an image before the next image; ImageError for the samples of a broken file alone.
 
     Threads may share it (they take turns), and it may be passed to other processes.
     """
 
     __test__ = False
 
-    def __init__(self, name: str, protocol: Protocol, pictures: Sequence[str]) -> None:
+    def __init__(self, name: str, protocol: Protocol, images: Sequence[str]) -> None:
         self.name = name
         self.protocol = protocol
-        self.pictures = tuple(pictures)
+        self.images = tuple(images)
         self._lock = threading.Lock()
-        self._kept: Any = None  # of the last picture
+        self._kept: Any = None  # of the last image
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """(picture, case) of every sample, known without reading any."""
-        return [(picture, case.label) for picture in self.pictures for case in self.protocol.cases]
+        """(image, test kernel) of every sample, known without reading any."""
+        return [(image, test_kernel.label) for image in self.images for test_kernel in self.protocol.test_kernels]
 
     def shard(self, rank: int, num_shards: int) -> list[int]:
-        """Indices of the samples of every num_shards-th picture, so that each picture is read in one place."""
-        cases = range(len(self.protocol.cases))
-        return [p * len(cases) + case for p in range(rank, len(self.pictures), num_shards) for case in cases]
+        """Indices of the samples of every num_shards-th image, so that each image is read in one place."""
+        test_kernels = range(len(self.protocol.test_kernels))
+        return [
+            p * len(test_kernels) + test_kernel
+            for p in range(rank, len(self.images), num_shards)
+            for test_kernel in test_kernels
+        ]
 
     def __len__(self) -> int:
-        """Pictures times cases."""
-        return len(self.pictures) * len(self.protocol.cases)
+        """Images times test kernels."""
+        return len(self.images) * len(self.protocol.test_kernels)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -68,12 +72,12 @@ class Testset(Sequence[Sample], ABC):
         """Read a sample. ImageError names the file that is broken."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        picture, case = divmod(range(len(self))[index], len(self.protocol.cases))
+        image, test_kernel = divmod(range(len(self))[index], len(self.protocol.test_kernels))
         with self._lock:
-            return self._read(self.pictures[picture], self.protocol.cases[case])
+            return self._read(self.images[image], self.protocol.test_kernels[test_kernel])
 
     @abstractmethod
-    def _read(self, picture: str, case: Case) -> Sample:
+    def _read(self, image: str, test_kernel: TestKernel) -> Sample:
         """One sample."""
 
     def __getstate__(self) -> dict[str, Any]:

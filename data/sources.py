@@ -1,4 +1,4 @@
-"""Where training pictures come from: a folder of files, or a packed LMDB. Both give the same pixels by index."""
+"""Where training images come from: a folder of files, or a packed LMDB. Both give the same pixels by index."""
 
 import functools
 import logging
@@ -11,35 +11,35 @@ from typing import Protocol
 import numpy as np
 
 from data.lmdb import LmdbSource, is_lmdb
-from utils.pictures.image import IMAGE_SUFFIXES, ImageError, list_images, read_rgb, read_size
+from utils.image import IMAGE_SUFFIXES, ImageError, list_images, read_rgb, read_size
 
-DATA_SET = "DF2K"  # sub-folder looked into where a folder has no pictures of its own
-CACHE_BYTES = 2 * 1024**3  # decoded pictures kept in memory, over all workers of a process
-MAX_NAMED = 10  # pictures named one by one in a warning before the rest is only counted
+DATA_SET = "DF2K"  # sub-folder looked into where a folder has no images of its own
+CACHE_BYTES = 2 * 1024**3  # decoded images kept in memory, over all workers of a process
+MAX_NAMED = 10  # images named one by one in a warning before the rest is only counted
 
 logger = logging.getLogger("cdsr")
 
 
-class PictureSource(Protocol):
-    """Pictures by index: `names` (relative paths) and `sizes`, (N, 2) int64 of (height, width), in one order."""
+class ImageSource(Protocol):
+    """Images by index: `names` (relative paths) and `sizes`, (N, 2) int64 of (height, width), in one order."""
 
     names: list[str]
     sizes: np.ndarray
 
-    def select(self, indices: Sequence[int] | np.ndarray) -> "PictureSource":
-        """The same source with these pictures alone, in this order."""
+    def select(self, indices: Sequence[int] | np.ndarray) -> "ImageSource":
+        """The same source with these images alone, in this order."""
 
-    def picture(self, index: int) -> np.ndarray:
+    def image(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB; ImageError if it cannot be read."""
 
     def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
-        """(patch, patch, 3) uint8 RGB, perhaps a view, its corner at row `top`, column `left`; errors as `picture`."""
+        """(patch, patch, 3) uint8 RGB, perhaps a view, its corner at row `top`, column `left`; errors as `image`."""
 
 
 class FolderSource:
-    """Picture files under `folder`, decoded when asked for; see `PictureSource`.
+    """Image files under `folder`, decoded when asked for; see `ImageSource`.
 
-    The last decoded pictures stay in memory up to `cache_bytes`, the least recently used going first; one always stays.
+    The last decoded images stay in memory up to `cache_bytes`, the least recently used going first; one always stays.
     """
 
     def __init__(self, folder: Path, names: list[str], sizes: np.ndarray, cache_bytes: int = CACHE_BYTES) -> None:
@@ -51,54 +51,54 @@ class FolderSource:
         self._cached_bytes = 0
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "FolderSource":
-        """The same folder with these pictures alone, in this order, and an empty cache."""
+        """The same folder with these images alone, in this order, and an empty cache."""
         names = [self.names[i] for i in indices]
         return FolderSource(self.folder, names, self.sizes[np.asarray(indices, np.int64)], self.cache_bytes)
 
-    def picture(self, index: int) -> np.ndarray:
+    def image(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB; ImageError if it cannot be decoded."""
         if index in self._cache:
             self._cache.move_to_end(index)
             return self._cache[index]
         path = self.folder / self.names[index]
-        picture = read_rgb(path)
-        if picture.shape[:2] != tuple(self.sizes[index]):
+        image = read_rgb(path)
+        if image.shape[:2] != tuple(self.sizes[index]):
             raise ImageError(f"cannot use {path}: its size is not the one that its header said at the start")
-        self._cache[index] = picture
-        self._cached_bytes += picture.nbytes
+        self._cache[index] = image
+        self._cached_bytes += image.nbytes
         while self._cached_bytes > self.cache_bytes and len(self._cache) > 1:
             self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return picture
+        return image
 
     def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
         """(patch, patch, 3) uint8 RGB view, its upper-left corner at row `top` and column `left`."""
-        return self.picture(index)[top : top + patch, left : left + patch]
+        return self.image(index)[top : top + patch, left : left + patch]
 
 
 def open_source(
     path: Path | str, smallest_side: int, cache_bytes: int = CACHE_BYTES, name: str = DATA_SET
-) -> PictureSource:
-    """Pictures of a folder, or of an LMDB (`*.lmdb`, or a folder with data.mdb), of at least `smallest_side` HR pixels.
+) -> ImageSource:
+    """Images of a folder, or of an LMDB (`*.lmdb`, or a folder with data.mdb), of at least `smallest_side` HR pixels.
 
-    Only headers are read. An unreadable or smaller picture is named in a warning and left out; ValueError if none is
-    left. A folder without pictures of its own stands for its `HR/`, its `name`/HR/ or `name`/, or else all that
+    Only headers are read. An unreadable or smaller image is named in a warning and left out; ValueError if none is
+    left. A folder without images of its own stands for its `HR/`, its `name`/HR/ or `name`/, or else all that
     lies below it.
     """
     path = Path(path)
-    source: PictureSource = LmdbSource(path) if is_lmdb(path) else _open_folder(path, cache_bytes, name)
+    source: ImageSource = LmdbSource(path) if is_lmdb(path) else _open_folder(path, cache_bytes, name)
     large_enough = (source.sizes >= smallest_side).all(axis=1)
     if not large_enough.any():
         raise ValueError(
-            f"{path}: none of its {len(source.names)} readable pictures is at least {smallest_side} pixels high and "
-            "wide; give larger pictures or a smaller --patch_size"
+            f"{path}: none of its {len(source.names)} readable images is at least {smallest_side} pixels high and "
+            "wide; give larger images or a smaller --patch_size"
         )
     too_small = [source.names[i] for i in np.flatnonzero(~large_enough)]
     warn_of_skipped(path, too_small, f"smaller than the {smallest_side} pixels of a training patch")
     return source.select(np.flatnonzero(large_enough)) if too_small else source
 
 
-def find_pictures(path: Path, name: str = DATA_SET) -> tuple[Path, list[str]]:
-    """The folder that holds the pictures `path` stands for, and their names relative to it. ValueError if none."""
+def find_images(path: Path, name: str = DATA_SET) -> tuple[Path, list[str]]:
+    """The folder that holds the images `path` stands for, and their names relative to it. ValueError if none."""
     for folder in (path, path / "HR", path / name / "HR", path / name):
         if (folder == path or folder.is_dir()) and (found := list_images(folder)):
             break
@@ -106,7 +106,7 @@ def find_pictures(path: Path, name: str = DATA_SET) -> tuple[Path, list[str]]:
         folder, found = path, list_images(path, recursive=True)
     if not found:
         raise ValueError(
-            f"{path} holds no pictures: looked for {', '.join(sorted(IMAGE_SUFFIXES))} in it, in HR/, in "
+            f"{path} holds no images: looked for {', '.join(sorted(IMAGE_SUFFIXES))} in it, in HR/, in "
             f"{name}/HR/, in {name}/ and in all folders below. Expected {path}/0001.png, {path}/0002.png, ..., or an "
             "LMDB made by python -m data.build_lmdb"
         )
@@ -114,7 +114,7 @@ def find_pictures(path: Path, name: str = DATA_SET) -> tuple[Path, list[str]]:
 
 
 def read_sizes(folder: Path, names: list[str]) -> tuple[list[str], np.ndarray]:
-    """Names of the pictures whose header can be read, and their (N, 2) sizes; the others are named in a warning."""
+    """Names of the images whose header can be read, and their (N, 2) sizes; the others are named in a warning."""
     errors: list[str] = []
 
     def size_or_none(name: str) -> tuple[int, int] | None:
@@ -129,12 +129,12 @@ def read_sizes(folder: Path, names: list[str]) -> tuple[list[str], np.ndarray]:
     warn_of_skipped(folder, sorted(errors), "unreadable")
     readable = {name: size for name, size in sizes.items() if size is not None}
     if not readable:
-        raise ValueError(f"{folder}: none of its {len(names)} pictures can be read; the first: {min(errors)}")
+        raise ValueError(f"{folder}: none of its {len(names)} images can be read; the first: {min(errors)}")
     return list(readable), np.array(list(readable.values()), np.int64)
 
 
 def warn_of_skipped(path: Path, names: Sequence[str], reason: str) -> None:
-    """Warn, naming the pictures left out."""
+    """Warn, naming the images left out."""
     if names:
         more = f"; and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
         warn_once(f"{path}: {len(names)} skipped, {reason}: {'; '.join(names[:MAX_NAMED])}{more}")
@@ -147,8 +147,8 @@ def warn_once(message: str) -> None:
 
 
 def _open_folder(path: Path, cache_bytes: int, name: str) -> FolderSource:
-    folder, names = find_pictures(path, name)
+    folder, names = find_images(path, name)
     if folder != path:
-        logger.info("%s holds no pictures itself: those of %s are used", path, folder)
+        logger.info("%s holds no images itself: those of %s are used", path, folder)
     readable, sizes = read_sizes(folder, names)
     return FolderSource(folder, readable, sizes, cache_bytes)

@@ -14,8 +14,8 @@ import skimage
 import main
 import test
 from data.protocols import get_protocol
-from utils.figures import side_by_side
-from utils.pictures.image import read_rgb, write_image
+from evaluation.plots import side_by_side
+from utils.image import read_rgb, write_image
 
 FOLDER = Path("experiment/demo")
 TRAINING = (
@@ -26,7 +26,7 @@ DETAILS = {"astronaut": (60, 180, 110, 110), "coffee": (150, 230, 130, 130)}
 """Photographs held out, and the detail (top, left, height, width) that a figure enlarges."""
 
 KERNEL = "5.0_1.0_0.8"
-"""What the LR pictures of the figures were blurred by: variances 5 and 1, 45 degrees."""
+"""What the LR images of the figures were blurred by: variances 5 and 1, 45 degrees."""
 
 
 def export_photographs() -> None:
@@ -49,12 +49,12 @@ def draw_comparison(name: str) -> Path:
     """Put LR, bicubic, ours and HR of a held-out photograph side by side; returns the path of the figure."""
     hr = read_rgb(FOLDER / "testset" / "Photographs" / f"{name}.png")
     protocol = get_protocol("cdsr", 2)
-    labels = [case.label for case in protocol.cases]
+    labels = [test_kernel.label for test_kernel in protocol.test_kernels]
     columns = [("LR", protocol.degrade(name, hr)[labels.index(KERNEL)])]
     for model in ("bicubic", "CDSR_S"):
         stem = FOLDER / "results" / f"Photographs_x2_{protocol.slug}_{model}"
         with stem.with_name(stem.name + ".csv").open(newline="") as file:
-            row = next(row for row in csv.DictReader(file) if (row["picture"], row["case"]) == (name, KERNEL))
+            row = next(row for row in csv.DictReader(file) if (row["image"], row["kernel"]) == (name, KERNEL))
         figures = f"{float(row['psnr']):.2f} dB / {float(row['ssim']):.4f}"
         columns.append((f"{model}\n{figures}", read_rgb(stem / f"{name}_{KERNEL}.png")))
     path = FOLDER / f"comparison_{name}.png"
@@ -75,13 +75,13 @@ def demo() -> None:
     run("bicubic on photographs held out", test.main, "test.py", f"--model bicubic {tested}")
     run("the shipped weights on the same", test.main, "test.py", f"--model CDSR_S {tested}")
     run(
-        "upscale a folder of pictures",
+        "upscale a folder of images",
         test.main,
         "test.py",
         f"--model CDSR_S --dir_demo {FOLDER}/testset/Photographs --results {FOLDER}/upscaled",
     )
     figures = [draw_comparison(name) for name in DETAILS]
-    print(f"\nlosses of the training: {FOLDER}/run_x2_s-fold_aniso/train.log\nupscaled pictures: {FOLDER}/upscaled")
+    print(f"\nlosses of the training: {FOLDER}/run_x2_s-fold_aniso/train.log\nupscaled images: {FOLDER}/upscaled")
     print("figures:", *figures, sep="\n")
 
 

@@ -1,7 +1,7 @@
-"""Upscale a folder of small pictures by bicubic and by several models, side by side: `python -m examples.gallery`.
+"""Upscale a folder of small images by bicubic and by several models, side by side: `python -m examples.gallery`.
 
-Writes one WebP for each picture and a page that shows them all. What bicubic and a model make of the middle of the
-picture stands at full size, so that nothing is hidden by shrinking.
+Writes one WebP for each image and a page that shows them all. What bicubic and a model make of the middle of the
+image stands at full size, so that nothing is hidden by shrinking.
 """
 
 import argparse
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from inference.upscaler import Upscaler
 from model import create_model, load_model
 from model.pretrained import pretrained_path
-from utils.inference import Upscaler
-from utils.pictures.image import list_images, read_rgb, to_tensor, to_uint8
+from utils.image import list_images, read_rgb, to_tensor, to_uint8
 
 GAP = 8  # pixels between two columns
 LARGEST_SIDE = 128  # LR pixels shown
@@ -30,35 +30,35 @@ def build_upscaler(name: str, scale: int, weights: Path | None) -> Upscaler:
     return Upscaler(model.eval(), centred=True)
 
 
-def middle(picture: np.ndarray, side: int) -> np.ndarray:
-    """The middle of a picture (H, W, 3), at most `side` pixels a side."""
-    height, width = (min(length, side) for length in picture.shape[:2])
-    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-    return picture[top : top + height, left : left + width]
+def middle(image: np.ndarray, side: int) -> np.ndarray:
+    """The middle of an image (H, W, 3), at most `side` pixels a side."""
+    height, width = (min(length, side) for length in image.shape[:2])
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
 
 
-def captioned(picture: np.ndarray, caption: str) -> np.ndarray:
-    """Put a line of text above a picture."""
-    head = np.full((CAPTION, picture.shape[1], 3), 255, np.uint8)
+def captioned(image: np.ndarray, caption: str) -> np.ndarray:
+    """Put a line of text above an image."""
+    head = np.full((CAPTION, image.shape[1], 3), 255, np.uint8)
     cv2.putText(head, caption, (2, CAPTION - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (40, 40, 40), 1, cv2.LINE_AA)
-    return np.concatenate([head, picture])
+    return np.concatenate([head, image])
 
 
 @torch.inference_mode()
-def compare(picture: np.ndarray, upscalers: dict[str, Upscaler]) -> np.ndarray:
-    """The middle of a picture as every model upscales the whole of it, in one row."""
+def compare(image: np.ndarray, upscalers: dict[str, Upscaler]) -> np.ndarray:
+    """The middle of an image as every model upscales the whole of it, in one row."""
     columns: list[np.ndarray] = []
     for name, upscaler in upscalers.items():
-        sr = to_uint8(upscaler(to_tensor(picture)[None])[0])
+        sr = to_uint8(upscaler(to_tensor(image)[None])[0])
         column = captioned(middle(sr, LARGEST_SIDE * upscaler.scale), name)
         columns += [column, np.full((len(column), GAP, 3), 255, np.uint8)]
     return np.concatenate(columns[:-1], axis=1)
 
 
 def main() -> None:
-    """Draw all pictures and write the page."""
+    """Draw all images and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=Path, required=True, help="folder of pictures")
+    parser.add_argument("--images", type=Path, required=True, help="folder of images")
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--models", nargs="+", default=["bicubic", "CDSR_S"], help="names, or NAME=WEIGHTS")
     parser.add_argument("--quality", type=int, default=85, help="of WebP")
@@ -71,13 +71,13 @@ def main() -> None:
         upscalers[f"{label} x{args.scale}"] = build_upscaler(name, args.scale, Path(weights) if weights else None)
     args.out.mkdir(parents=True, exist_ok=True)
     names = []
-    for path in list_images(args.pictures):
+    for path in list_images(args.images):
         row = Image.fromarray(compare(read_rgb(path), upscalers))
         row.save(args.out / f"{path.stem}.webp", quality=args.quality, method=6)
         names.append(path.stem)
         print(path.stem, flush=True)
     rows = "\n\n".join(f"**{name}**\n\n![{name}]({name}.webp)" for name in names)
-    (args.out / "pictures.md").write_text(f"# {', '.join(upscalers)}\n\n{rows}\n", encoding="utf-8")
+    (args.out / "images.md").write_text(f"# {', '.join(upscalers)}\n\n{rows}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

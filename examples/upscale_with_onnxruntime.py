@@ -1,7 +1,7 @@
-"""Upscale a picture with an exported model and onnxruntime alone, without PyTorch and without this project.
+"""Upscale an image with an exported model and onnxruntime alone, without PyTorch and without this project.
 
 python -m model.export --pre_train experiment/pretrained/cdsr_s_x2.safetensors --model CDSR_S --to onnx --out cdsr.onnx
-python examples/upscale_with_onnxruntime.py cdsr.onnx picture.png larger.png
+python examples/upscale_with_onnxruntime.py cdsr.onnx image.png larger.png
 """
 
 import sys
@@ -11,11 +11,11 @@ import onnxruntime
 from PIL import Image
 
 
-def upscale(model_path: str, picture: np.ndarray) -> np.ndarray:
+def upscale(model_path: str, image: np.ndarray) -> np.ndarray:
     """Upscale (H, W, 3) uint8 RGB; the network takes float32 (1, 3, H, W) in [0, 255] with sides of 12 or more."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     padding = ((0, max(12 - height, 0)), (0, max(12 - width, 0)), (0, 0))
-    lr = np.pad(picture, padding, mode="edge").astype(np.float32).transpose(2, 0, 1)[None]
+    lr = np.pad(image, padding, mode="edge").astype(np.float32).transpose(2, 0, 1)[None]
     session = onnxruntime.InferenceSession(model_path, providers=["CPUExecutionProvider"])
     sr = session.run(["sr"], {"lr": lr})[0][0].transpose(1, 2, 0)
     scale = sr.shape[0] // lr.shape[2]
@@ -24,7 +24,7 @@ def upscale(model_path: str, picture: np.ndarray) -> np.ndarray:
 
 if __name__ == "__main__":
     if len(sys.argv) != 4:
-        sys.exit("usage: upscale_with_onnxruntime.py MODEL.onnx PICTURE RESULT")
+        sys.exit("usage: upscale_with_onnxruntime.py MODEL.onnx IMAGE RESULT")
     with Image.open(sys.argv[2]) as image:
         result = upscale(sys.argv[1], np.asarray(image.convert("RGB")))
     Image.fromarray(result).save(sys.argv[3])

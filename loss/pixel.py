@@ -48,7 +48,7 @@ class PixelLoss(nn.Module):
 
     Args:
         description: terms WEIGHT*NAME joined by +.
-        rgb_range: L1 and MSE are measured on pictures scaled to [0, rgb_range].
+        rgb_range: L1 and MSE are measured on images scaled to [0, rgb_range].
 
     Raises:
         ValueError: the description does not parse, or a term needs what is not installed.

@@ -20,7 +20,7 @@ from model.oracle import UNKNOWN, Oracle
 from model.published import TAIL, load_published, to_published
 from model.variant import Variant, resolve_variant, variant_of
 from utils.checkpoint import load_weights, save_weights
-from utils.interfaces import Informed
+from utils.interfaces import NonBlind
 
 Network = CDSR | Oracle | DASR | Bicubic
 
@@ -118,7 +118,7 @@ def variant_in(path: Path | None) -> Variant | None:
 
 def check_blind(model: nn.Module) -> None:
     """Refuse, with a ValueError, a model that has to be told the degradation where nobody knows it."""
-    if isinstance(model, Informed):
+    if isinstance(model, NonBlind):
         raise ValueError(UNKNOWN)
 
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 EDGE = 4
-"""LR pixels mirrored around a picture, more than the two that the interpolation looks at."""
+"""LR pixels mirrored around an image, more than the two that the interpolation looks at."""
 
 
 class Bicubic(nn.Module):

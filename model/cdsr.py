@@ -54,7 +54,7 @@ class CDSRBlock(nn.Module):
 
 
 class SRNetwork(nn.Module):
-    """G: from an LR picture and its code to the SR picture."""
+    """G: from an LR image and its code to the SR image."""
 
     def __init__(self, *, scale: int, size: CDSRSize, dqa: bool) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ def build_lpe(kind: str, size: CDSRSize) -> nn.Module:
 
 
 class CDSR(nn.Module):
-    """The whole: encode the LR picture, then super-resolve it under its code.
+    """The whole: encode the LR image, then super-resolve it under its code.
 
     Args:
         scale: 1 to 4.
@@ -116,7 +116,7 @@ class CDSR(nn.Module):
         return self.sr_network(lr / RGB_RANGE, code) * RGB_RANGE
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Super-resolve LR pictures.
+        """Super-resolve LR images.
 
         Args:
             lr: (B, 3, H, W) RGB in [0, 255].

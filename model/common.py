@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.training.sync_norm import BatchNorm2d
+from model.sync_norm import BatchNorm2d
 
 NEGATIVE_SLOPE = 0.1
 RGB_RANGE = 255.0
@@ -26,12 +26,12 @@ class ConvNormAct(nn.Module):
 
 
 def spatial_mean(branch: nn.Module, lr: Tensor, tile: int | None, *, stride: int, halo: int, least: int = 1) -> Tensor:
-    """Average a branch's feature over the picture, on request without holding it whole.
+    """Average a branch's feature over the image, on request without holding it whole.
 
     Args:
         branch: maps (B, C, H, W) to a feature with one row for every `stride` rows, and columns alike.
         lr: (B, C, H, W).
-        tile: side of a tile, rounded up to strides; None: the whole picture at once.
+        tile: side of a tile, rounded up to strides; None: the whole image at once.
         halo: pixels computed around a tile and left out, a multiple of `stride` that covers what the branch sees.
         least: fewest pixels in a row that give a feature at all.
 

@@ -1,7 +1,7 @@
 """DASR, the representative unsupervised method (Wang et al., "Unsupervised Degradation Representation Learning for
 Blind Super-Resolution", CVPR 2021): an SR network whose convolutions the code of a degradation encoder steers.
 
-Differs from the published code: the MeanShift layers are buffers, which no optimiser moves; a large picture can be
+Differs from the published code: the MeanShift layers are buffers, which no optimiser moves; a large image can be
 encoded in tiles, in bounded memory.
 """
 
@@ -40,10 +40,10 @@ class MeanShift(nn.Module):
         self.register_buffer("weight", torch.eye(3)[:, :, None, None])
         self.register_buffer("bias", colour)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Shift the colours of pictures (B, 3, H, W) in [0, 255]; never in low precision."""
-        with torch.autocast(picture.device.type, enabled=False):
-            return F.conv2d(picture.to(self.weight.dtype), self.weight, self.bias)
+    def forward(self, image: Tensor) -> Tensor:
+        """Shift the colours of images (B, 3, H, W) in [0, 255]; never in low precision."""
+        with torch.autocast(image.device.type, enabled=False):
+            return F.conv2d(image.to(self.weight.dtype), self.weight, self.bias)
 
 
 def refine(body: nn.ModuleList, feat: Tensor, code: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def upsampler(num_features: int, scale: int) -> nn.Sequential:
 
 
 class DASRNetwork(nn.Module):
-    """G: from an LR picture and its code to the SR picture."""
+    """G: from an LR image and its code to the SR image."""
 
     def __init__(self, *, scale: int, size: DASRSize) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class DASRNetwork(nn.Module):
 
 
 class DASR(nn.Module):
-    """The whole: encode the LR picture, then super-resolve it under its code.
+    """The whole: encode the LR image, then super-resolve it under its code.
 
     Args:
         scale: 1 to 4.

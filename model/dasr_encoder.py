@@ -1,4 +1,4 @@
-"""DASR's degradation encoder (Wang et al., CVPR 2021, section 3.1): six convolutions and an average over the picture.
+"""DASR's degradation encoder (Wang et al., CVPR 2021, section 3.1): six convolutions and an average over the image.
 
 In CDSR's ablations it stands in for the LPE, as `--lpe naive`.
 """
@@ -12,7 +12,7 @@ STRIDE, HALO = 4, 12
 
 
 class DegradationEncoder(nn.Module):
-    """The encoder's trunk: a picture of any size to one feature vector.
+    """The encoder's trunk: an image of any size to one feature vector.
 
     Args:
         widths: channels of the three stages; the last one is the length of the feature.

@@ -1,7 +1,7 @@
 """DQA, Domain Query Attention (CDSR, section 3.3).
 
 The feature map asks the code what it needs: a query from the pooled feature meets a key and a value from the
-code, and the answer becomes one 3x3 depthwise kernel per picture and channel.
+code, and the answer becomes one 3x3 depthwise kernel per image and channel.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Convolutions whose kernels come from the code of the picture, and the block made of two of them (DASR, Wang et al.,
+"""Convolutions whose kernels come from the code of the image, and the block made of two of them (DASR, Wang et al.,
 CVPR 2021, section 3.2). CDSR puts a query on top: `model/dqa.py`.
 """
 
@@ -12,7 +12,7 @@ from model.common import NEGATIVE_SLOPE
 
 
 def dynamic_depthwise_conv(feat: Tensor, kernels: Tensor) -> Tensor:
-    """Convolve every channel of every picture with a kernel of its own, zero padding, same size.
+    """Convolve every channel of every image with a kernel of its own, zero padding, same size.
 
     Args:
         feat: (B, C, H, W).
@@ -30,7 +30,7 @@ def dynamic_depthwise_conv(feat: Tensor, kernels: Tensor) -> Tensor:
 def sum_of_shifted_products(feat: Tensor, kernels: Tensor) -> Tensor:
     """The same convolution, one product for each tap, which a compiler fuses into one pass; for GPUs.
 
-    A convolution with a group for every channel of every picture has no fast kernel there.
+    A convolution with a group for every channel of every image has no fast kernel there.
     """
     height, width = feat.shape[2:]
     size = kernels.shape[-1]

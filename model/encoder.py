@@ -1,4 +1,4 @@
-"""The encoder E: a trunk (CDSR: LPE, then CSC) gives the code of a picture; a projection head serves the contrastive
+"""The encoder E: a trunk (CDSR: LPE, then CSC) gives the code of an image; a projection head serves the contrastive
 loss.
 """
 
@@ -14,7 +14,7 @@ class Encoder(nn.Module):
     """Content and degradation aware encoder; DASR's where its trunk and no codebook are given.
 
     Args:
-        lpe: the trunk, from pictures (B, 3, H, W) to features (B, code_dim), with `tile` as a second argument.
+        lpe: the trunk, from images (B, 3, H, W) to features (B, code_dim), with `tile` as a second argument.
         code_dim: length of the code.
         num_codes: rows of the codebook; None: the feature itself is the code.
         divisor: of the pixels in [0, 255], for the range that the trunk sees.
@@ -33,7 +33,7 @@ class Encoder(nn.Module):
         )
 
     def forward(self, lr: Tensor, tile: int | None = None) -> Tensor:
-        """Encode LR pictures (B, 3, H, W) in [0, 255] as codes (B, code_dim); `tile` bounds the memory."""
+        """Encode LR images (B, 3, H, W) in [0, 255] as codes (B, code_dim); `tile` bounds the memory."""
         feature = self.lpe(lr / self.divisor, tile)
         return feature if self.csc is None else self.csc(feature)
 

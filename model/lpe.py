@@ -1,10 +1,10 @@
 """LPE, the Lightweight Patch-based Encoder (CDSR, section 3.2).
 
-Two branches look at the same picture: the pixel branch sees local degradation, the patch branch sees content
-through patches of 12 pixels. Their averages, concatenated, give one feature per picture.
+Two branches look at the same image: the pixel branch sees local degradation, the patch branch sees content
+through patches of 12 pixels. Their averages, concatenated, give one feature per image.
 
-Differs from the published code: a picture with a side under 12 pixels is padded by replication for the patch
-branch, where the published code fails; a large picture can be encoded in tiles, in bounded memory.
+Differs from the published code: an image with a side under 12 pixels is padded by replication for the patch
+branch, where the published code fails; a large image can be encoded in tiles, in bounded memory.
 """
 
 import torch
@@ -39,7 +39,7 @@ def patch_branch(widths: tuple[int, int, int], patch_size: int) -> nn.Sequential
 
 
 class LPE(nn.Module):
-    """The encoder's trunk: a picture of any size to one feature vector.
+    """The encoder's trunk: an image of any size to one feature vector.
 
     Args:
         widths: channels of the three stages of each branch.
@@ -68,7 +68,7 @@ class LPE(nn.Module):
         )
 
     def forward(self, lr: Tensor, tile: int | None = None) -> Tensor:
-        """Encode LR pictures.
+        """Encode LR images.
 
         Args:
             lr: (B, 3, H, W) RGB in [0, 1].

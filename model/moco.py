@@ -1,6 +1,6 @@
 """Momentum contrast for the encoder (He et al., CVPR 2020; CDSR, section 3.2).
 
-The query is one patch of a picture, its positive key another patch under the same degradation, the negatives are
+The query is one patch of an image, its positive key another patch under the same degradation, the negatives are
 the keys of earlier batches.
 
 Differs from the published code: runs on any device, and a batch that does not divide the queue wraps round.
@@ -54,7 +54,7 @@ class MoCo(nn.Module):
     def contrast(
         self, encoder: Encoder, query_lr: Tensor, key_lr: Tensor, shuffle_generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Compare two patches of each picture, after the momentum update.
+        """Compare two patches of each image, after the momentum update.
 
         Args:
             encoder: the query encoder.
@@ -86,7 +86,7 @@ class MoCo(nn.Module):
 
     @torch.no_grad()
     def shuffled_keys(self, lr: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Compute this rank's keys on a shuffled share of all ranks' pictures (MoCo, section 3.3, shuffling BN).
+        """Compute this rank's keys on a shuffled share of all ranks' images (MoCo, section 3.3, shuffling BN).
 
         Else batch statistics would tell a query which key came from its own batch. One process has nothing to shuffle.
         """

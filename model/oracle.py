@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from model.cdsr import CDSRSize, SRNetwork
 from model.common import RGB_RANGE
-from utils.truth import Truth
+from utils.known_degradation import KnownDegradation
 
 NUM_COMPONENTS = 15
 KERNEL_SIZE = 21
@@ -22,7 +22,7 @@ SMALLEST_SPREAD = 1e-3
 
 UNKNOWN = (
     "an oracle (CDSR_oracle, CDSR_S_oracle) is told the true kernel and noise level, and nobody knows them here: test "
-    "it on test sets with one kernel for a whole picture, or take CDSR or CDSR_S, which estimate them"
+    "it on test sets with one kernel for a whole image, or take CDSR or CDSR_S, which estimate them"
 )
 
 
@@ -75,7 +75,7 @@ class KernelPCA(nn.Module):
         return (kernels.flatten(1) - self.mean) @ self.basis.T / self.spread
 
 
-class TruthEncoder(nn.Module):
+class DegradationEmbedding(nn.Module):
     """From a kernel and a noise level to a code, in float32 throughout: a code in bf16 would confuse kernels."""
 
     def __init__(self, code_dim: int) -> None:
@@ -102,25 +102,25 @@ class Oracle(nn.Module):
         super().__init__()
         self.scale = scale
         self.size = size or CDSRSize()
-        self.encoder = TruthEncoder(self.size.code_dim)
+        self.encoder = DegradationEmbedding(self.size.code_dim)
         self.sr_network = SRNetwork(scale=scale, size=self.size, dqa=True)
 
     def fit_kernels(self, kernels: Tensor) -> None:
         """Fit the principal components to kernels (N, k, k)."""
         self.encoder.pca.fit(kernels)
 
-    def encode_truth(self, truth: Truth) -> Tensor:
-        """Encode the true degradations of B pictures as codes (B, code_dim)."""
-        return self.encoder(truth.kernels, truth.noise)
+    def encode_degradation(self, known_degradation: KnownDegradation) -> Tensor:
+        """Encode the true degradations of B images as codes (B, code_dim)."""
+        return self.encoder(known_degradation.kernels, known_degradation.noise)
 
     def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
-        """Refuse: a picture does not tell its degradation to an oracle."""
+        """Refuse: an image does not tell its degradation to an oracle."""
         raise ValueError(UNKNOWN)
 
     def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
         """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, code_dim); not clipped, not rounded."""
         return self.sr_network(lr / RGB_RANGE, code) * RGB_RANGE
 
-    def forward(self, lr: Tensor, truth: Truth) -> Tensor:
+    def forward(self, lr: Tensor, known_degradation: KnownDegradation) -> Tensor:
         """Super-resolve lr (B, 3, H, W) in [0, 255], whose degradations are known, as `CDSR` does."""
-        return self.super_resolve(lr, self.encode_truth(truth))
+        return self.super_resolve(lr, self.encode_degradation(known_degradation))

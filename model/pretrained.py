@@ -13,7 +13,7 @@ def pretrained_path(name: str, scale: int, noise: float = 0.0) -> Path:
     Args:
         name: of the model.
         scale: the factor.
-        noise: standard deviation in the LR pictures, grey levels. Above 0, weights trained up to that level are taken,
+        noise: standard deviation in the LR images, grey levels. Above 0, weights trained up to that level are taken,
             else those for the strongest noise there is, else those for none.
     """
     stem = f"{name.lower()}_x{scale}"

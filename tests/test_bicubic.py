@@ -38,5 +38,5 @@ def test_both_are_keys_interpolation(scale: int, name: str, a: float, mirrored: 
     np.testing.assert_allclose(create_model(name, scale)(lr).numpy(), expected, atol=1e-3)
 
 
-def test_a_picture_smaller_than_the_mirror() -> None:
+def test_a_image_smaller_than_the_mirror() -> None:
     assert create_model("bicubic_matlab", 3)(torch.full((1, 3, 1, 2), 7.0)).allclose(torch.full((1, 3, 3, 6), 7.0))

@@ -12,6 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import main
 import test
+from inference.memory import LIVE_COPIES, bytes_per_pixel
+from inference.upscaler import Upscaler
 from model import create_model, init_model, load_model, save_model
 from model.dasr import DASR
 from model.dynamic_conv import DAConv
@@ -21,8 +23,6 @@ from tests.assets.fill_weights import fill
 from tests.test_model import ASSETS, chw
 from tests.test_trainer import assert_same, photographs, tiny
 from utils.checkpoint import StateStore, load_weights
-from utils.inference import Upscaler
-from utils.memory import LIVE_COPIES, bytes_per_pixel
 
 __all__ = ["photographs"]
 CONSTANTS = ("G.sub_mean.", "G.add_mean.")
@@ -82,7 +82,7 @@ def test_the_tail_shuffles_pixels_in_stages(scale: int, stages: list[int]) -> No
 
 
 def test_the_mean_colour_is_taken_off_and_put_back() -> None:
-    """With a last convolution of zeros the result is DIV2K's mean colour, whatever the picture."""
+    """With a last convolution of zeros the result is DIV2K's mean colour, whatever the image."""
     model = create_model("DASR_S", 2).eval()
     torch.nn.init.zeros_(model.sr_network.last_conv.weight)
     torch.nn.init.zeros_(model.sr_network.last_conv.bias)
@@ -111,18 +111,18 @@ def test_a_batch_equals_its_singles(filled_model: DASR) -> None:
     lr = noise(3, 3, 20, 17)
     with torch.inference_mode():
         together = filled_model(lr)
-        alone = torch.cat([filled_model(picture[None]) for picture in lr])
+        alone = torch.cat([filled_model(image[None]) for image in lr])
     torch.testing.assert_close(together, alone, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (17, 90), (65, 50), (64, 48)])
-def test_a_code_in_tiles_is_the_whole_pictures(filled_model: DASR, height: int, width: int) -> None:
+def test_a_code_in_tiles_is_the_whole_images(filled_model: DASR, height: int, width: int) -> None:
     lr = noise(1, 3, height, width)
     with torch.inference_mode():
         torch.testing.assert_close(filled_model.encode(lr, 16), filled_model.encode(lr), atol=1e-5, rtol=1e-4)
 
 
-def test_the_self_ensemble_turns_with_the_picture(small_model: DASR) -> None:
+def test_the_self_ensemble_turns_with_the_image(small_model: DASR) -> None:
     upscaler, lr = Upscaler(small_model, self_ensemble=True), noise(1, 3, 14, 19)
     turned = upscaler(torch.rot90(lr, 1, (2, 3)))
     torch.testing.assert_close(turned, torch.rot90(upscaler(lr), 1, (2, 3)), atol=1e-3, rtol=0)
@@ -144,7 +144,7 @@ def test_the_estimate_of_memory_knows_what_comes_after_a_shuffle() -> None:
 
 
 def multiply_adds(name: str, scale: int) -> float:
-    """Of a 48x48 LR picture, in thousands of millions."""
+    """Of a 48x48 LR image, in thousands of millions."""
     model = create_model(name, scale).eval()
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FlopCounterMode(display=False) as counter:
         lr = torch.empty(1, 3, 48, 48)

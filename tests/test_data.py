@@ -13,24 +13,24 @@ import torch
 from torch.utils.data import DataLoader
 
 import data.build_lmdb
-from data import build_train_loader, build_validation_pictures
+from data import build_train_loader, build_validation_images
 from data.build_lmdb import build_lmdb
 from data.crops import draw_crops, orient
-from data.df2k import TrainingCrops, TrainingSetError, split_range
-from data.lmdb import METADATA_KEY, LmdbSource, encode_metadata, picture_key
-from data.sources import FolderSource, find_pictures, open_source
-from utils.pictures.image import read_rgb, write_image
+from data.lmdb import METADATA_KEY, LmdbSource, encode_metadata, image_key
+from data.sources import FolderSource, find_images, open_source
+from data.training_crops import TrainingCrops, TrainingSetError, split_range
+from utils.image import read_rgb, write_image
 
 PATCH = 16
 SIZES = [(40, 31), (16, 16), (25, 60), (33, 18), (50, 50), (17, 29), (20, 20)]
-# Of seed 0, step 12345, 3 pictures of 100 of 500x500 pixels.
-GOLDEN_PICTURES = [46, 85, 45]
+# Of seed 0, step 12345, 3 images of 100 of 500x500 pixels.
+GOLDEN_IMAGES = [46, 85, 45]
 GOLDEN_CORNERS = [[[400, 260], [254, 251]], [[319, 213], [6, 82]], [[8, 401], [361, 326]]]
 GOLDEN_ORIENTATIONS = [[1, 6], [3, 3], [3, 2]]
 
 
 def coordinates(index: int, size: tuple[int, int]) -> np.ndarray:
-    """A picture whose pixels say which picture, row and column they are."""
+    """An image whose pixels say which image, row and column they are."""
     y, x = np.mgrid[: size[0], : size[1]]
     return np.dstack([np.full(size, index), y, x]).astype(np.uint8)
 
@@ -76,13 +76,13 @@ def batches_of(dataset: TrainingCrops | DataLoader) -> torch.Tensor:
 # --- the plan of a batch
 
 
-def test_every_picture_is_seen_once_a_pass():
+def test_every_image_is_seen_once_a_pass():
     sizes = np.full((10, 2), 40)
-    seen = np.concatenate([draw_crops(0, step, 4, sizes, PATCH).pictures for step in range(10)])
-    passes = seen.reshape(4, 10)  # 10 batches of 4 are 4 passes over 10 pictures
+    seen = np.concatenate([draw_crops(0, step, 4, sizes, PATCH).images for step in range(10)])
+    passes = seen.reshape(4, 10)  # 10 batches of 4 are 4 passes over 10 images
     assert all(sorted(one) == list(range(10)) for one in passes)
     assert len({tuple(one) for one in passes}) == 4
-    more_than_a_pass = draw_crops(0, 0, 25, sizes, PATCH).pictures
+    more_than_a_pass = draw_crops(0, 0, 25, sizes, PATCH).images
     assert sorted(more_than_a_pass[:10]) == sorted(more_than_a_pass[10:20]) == list(range(10))
 
 
@@ -92,9 +92,9 @@ def test_crops_reach_every_corner_and_stay_inside():
     for step in range(60):
         plan = draw_crops(1, step, 4, sizes, PATCH)
         assert (plan.corners >= 0).all()
-        assert (plan.corners + PATCH <= sizes[plan.pictures][:, None]).all()
-        tops |= set(plan.corners[plan.pictures == 1][..., 0].ravel().tolist())
-        lefts |= set(plan.corners[plan.pictures == 0][..., 1].ravel().tolist())
+        assert (plan.corners + PATCH <= sizes[plan.images][:, None]).all()
+        tops |= set(plan.corners[plan.images == 1][..., 0].ravel().tolist())
+        lefts |= set(plan.corners[plan.images == 0][..., 1].ravel().tolist())
     assert (tops, lefts) == ({0, 1, 2}, {0, 1})
 
 
@@ -111,7 +111,7 @@ def test_plan_depends_on_seed_and_step_alone():
 def test_plan_is_what_it_was():
     """A change here changes what every resumed run sees."""
     plan = draw_crops(0, 12345, 3, np.full((100, 2), 500), 96)
-    assert plan.pictures.tolist() == GOLDEN_PICTURES
+    assert plan.images.tolist() == GOLDEN_IMAGES
     assert plan.corners.tolist() == GOLDEN_CORNERS
     assert plan.orientations.tolist() == GOLDEN_ORIENTATIONS
 
@@ -134,16 +134,16 @@ def test_pixels_are_those_of_the_source_turned(folder):
     for step, batch in enumerate(batches_of(dataset)):
         assert batch.shape == (6, 2, 3, PATCH, PATCH) and batch.dtype == torch.uint8
         plan = draw_crops(3, step, 6, np.array(SIZES), PATCH)
-        for row, picture in enumerate(plan.pictures):
+        for row, image in enumerate(plan.images):
             for i, (top, left) in enumerate(plan.corners[row]):
-                source = coordinates(picture, SIZES[picture])[top : top + PATCH, left : left + PATCH]
+                source = coordinates(image, SIZES[image])[top : top + PATCH, left : left + PATCH]
                 crop = batch[row, i].permute(1, 2, 0).numpy()
                 assert np.array_equal(crop, orient(source, plan.orientations[row, i]))
                 drawn.add(int(plan.orientations[row, i]))
     assert drawn == set(range(8))
 
 
-def test_no_augment_keeps_pictures_upright(folder):
+def test_no_augment_keeps_images_upright(folder):
     batches = batches_of(make_crops(folder, augment=False))
     down, right = batches[:, :, :, 1].int().diff(dim=-2), batches[:, :, :, 2].int().diff(dim=-1)
     assert (down == 1).all() and (right == 1).all()
@@ -184,12 +184,12 @@ def test_cache_stays_within_its_bytes(folder):
     names = [f"img{i}.png" for i in range(1, 8)]
     source = FolderSource(folder, names, np.array(SIZES), cache_bytes=10_000)
     for index in [0, 1, 2, 3, 4, 5, 6, 0, 0, 5]:
-        assert np.array_equal(source.picture(index), coordinates(index, SIZES[index]))
-        cached = sum(picture.nbytes for picture in source._cache.values())
+        assert np.array_equal(source.image(index), coordinates(index, SIZES[index]))
+        cached = sum(image.nbytes for image in source._cache.values())
         assert cached == source._cached_bytes <= 10_000
     nothing = FolderSource(folder, names, np.array(SIZES), cache_bytes=0)
-    assert nothing.picture(2) is nothing.picture(2)  # the second crop of a pair never decodes again
-    nothing.picture(3)
+    assert nothing.image(2) is nothing.image(2)  # the second crop of a pair never decodes again
+    nothing.image(3)
     assert list(nothing._cache) == [3]
 
 
@@ -214,7 +214,7 @@ def test_trainer_can_end_its_worker(folder):
     assert not worker.is_alive()
 
 
-# --- which pictures
+# --- which images
 
 
 def test_names_are_in_natural_order_in_any_script(tmp_path, packed):
@@ -228,29 +228,29 @@ def test_names_are_in_natural_order_in_any_script(tmp_path, packed):
 
 
 @pytest.mark.parametrize("below", ["HR", "DF2K/HR", "DIV2K/train"])
-def test_pictures_below_the_folder_are_found(tmp_path, below):
+def test_images_below_the_folder_are_found(tmp_path, below):
     write_image(tmp_path / below / "a.png", coordinates(0, (20, 20)))
-    found, names = find_pictures(tmp_path)
+    found, names = find_images(tmp_path)
     assert found / names[0] == tmp_path / below / "a.png"
 
 
 def test_hr_is_preferred_to_what_lies_beside_it(tmp_path):
     for below in ("HR", "LR"):
         write_image(tmp_path / below / "a.png", coordinates(0, (20, 20)))
-    assert find_pictures(tmp_path) == (tmp_path / "HR", ["a.png"])
+    assert find_images(tmp_path) == (tmp_path / "HR", ["a.png"])
 
 
-def test_folder_without_pictures_says_what_was_expected(tmp_path):
+def test_folder_without_images_says_what_was_expected(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ValueError, match=r"holds no pictures: looked for .*\.png.* in HR/.*Expected .*0001\.png"):
+    with pytest.raises(ValueError, match=r"holds no images: looked for .*\.png.* in HR/.*Expected .*0001\.png"):
         open_source(tmp_path, PATCH)
     for missing in ("nowhere", "nowhere.lmdb"):
         with pytest.raises(ValueError, match=f"{missing} is missing"):
             open_source(tmp_path / missing, PATCH)
 
 
-def test_unreadable_and_small_pictures_are_named_and_skipped(folder, caplog):
-    (folder / "fake.png").write_text("not a picture")
+def test_unreadable_and_small_images_are_named_and_skipped(folder, caplog):
+    (folder / "fake.png").write_text("not an image")
     (folder / "empty.webp").touch()
     source = open_source(folder, 18)
     assert source.names == ["img1.png", "img3.png", "img4.png", "img5.png", "img7.png"]
@@ -261,12 +261,12 @@ def test_unreadable_and_small_pictures_are_named_and_skipped(folder, caplog):
     assert len(caplog.records) == num_warnings == 2  # the same is not said again
 
 
-def test_no_usable_picture_is_an_error(tmp_path, folder):
-    with pytest.raises(ValueError, match="none of its 7 readable pictures is at least 192 pixels"):
+def test_no_usable_image_is_an_error(tmp_path, folder):
+    with pytest.raises(ValueError, match="none of its 7 readable images is at least 192 pixels"):
         open_source(folder, 192)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.png").write_text("fake")
-    with pytest.raises(ValueError, match=r"none of its 1 pictures can be read; .*a\.png"):
+    with pytest.raises(ValueError, match=r"none of its 1 images can be read; .*a\.png"):
         open_source(tmp_path / "bad", PATCH)
 
 
@@ -275,15 +275,15 @@ def truncate(path: Path) -> None:
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_truncated_picture_is_replaced_by_the_next(folder, num_workers, caplog):
+def test_truncated_image_is_replaced_by_the_next(folder, num_workers, caplog):
     write_image(folder / "img2.png", np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8))
     truncate(folder / "img2.png")  # its header is whole
     args = make_args(folder, n_threads=num_workers, data_range="1-6/7-7")
     loader, info = build_train_loader(args, num_steps=10)
-    assert info.num_pictures == 6
+    assert info.num_images == 6
     batches = batches_of(loader)
     seen = batches[:, :, 0, 0, 0, 0]
-    planned = np.stack([draw_crops(3, step, 6, info.source.sizes, PATCH).pictures for step in range(10)])
+    planned = np.stack([draw_crops(3, step, 6, info.source.sizes, PATCH).images for step in range(10)])
     assert (planned == 1).any()
     assert np.array_equal(seen.numpy(), np.where(planned == 1, 2, planned))
     if num_workers == 0:
@@ -294,7 +294,7 @@ def test_truncated_picture_is_replaced_by_the_next(folder, num_workers, caplog):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_half_of_the_pictures_broken_stops(folder, num_workers):
+def test_half_of_the_images_broken_stops(folder, num_workers):
     loader, _ = build_train_loader(make_args(folder, n_threads=num_workers, data_range="1-6/7-7"), num_steps=8)
     shutil.rmtree(folder)  # the data set vanishes in the middle of a run
     with pytest.raises(TrainingSetError) as error:
@@ -302,7 +302,7 @@ def test_half_of_the_pictures_broken_stops(folder, num_workers):
     for _ in range(6):  # a worker goes on with the batches asked for ahead: it must fail again, not hang
         with pytest.raises(TrainingSetError):
             loader.dataset[0]
-    assert str(error.value).startswith("4 of 6 training pictures cannot be read (the last: cannot read ")
+    assert str(error.value).startswith("4 of 6 training images cannot be read (the last: cannot read ")
     assert str(error.value).endswith("no such file): is --dir_data still there and whole?")
 
 
@@ -332,7 +332,7 @@ def test_cut_range_warns(caplog):
     split_range("1-3450/801-810", 3450)
     assert not caplog.records
     split_range("1-3450/801-810", 411)
-    assert "goes beyond the 411 pictures there are: 401 for training, 402 to 411 for validation" in caplog.text
+    assert "goes beyond the 411 images there are: 401 for training, 402 to 411 for validation" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -345,18 +345,18 @@ def test_malformed_ranges_are_errors(data_range):
 
 def test_ranges_that_leave_nothing_are_errors():
     for data_range, count in (("11-20/1-2", 10), ("1-5/1-5", 10)):
-        with pytest.raises(ValueError, match="leaves none of the 10 pictures for training"):
+        with pytest.raises(ValueError, match="leaves none of the 10 images for training"):
             split_range(data_range, count)
     with pytest.raises(ValueError, match="not enough"):
         split_range("1-2/3-4", 1)
 
 
 @pytest.mark.parametrize("kind", ["folder", "packed"])
-def test_validation_pictures_are_held_out(kind, request, folder):
+def test_validation_images_are_held_out(kind, request, folder):
     args = make_args(request.getfixturevalue(kind), data_range="1-7/3-4")
     loader, info = build_train_loader(args, num_steps=20)
-    assert [picture.name for picture in info.validation] == ["img3.png", "img4.png"]
-    assert [picture.name for picture in build_validation_pictures(args)] == ["img3.png", "img4.png"]
+    assert [image.name for image in info.validation] == ["img3.png", "img4.png"]
+    assert [image.name for image in build_validation_images(args)] == ["img3.png", "img4.png"]
     assert np.array_equal(info.validation[1].read(), read_rgb(folder / "img4.png"))
     assert set(batches_of(loader)[:, :, 0, 0].unique().tolist()) == {0, 1, 4, 5, 6}
 
@@ -368,10 +368,10 @@ def test_packed_pixels_are_views_of_the_file(folder, packed):
     source = LmdbSource(packed)
     assert np.array_equal(source.sizes, SIZES)
     for index, name in enumerate(source.names):
-        picture = source.picture(index)
-        assert np.array_equal(picture, read_rgb(folder / name))
-        assert not picture.flags.writeable and not picture.flags.owndata
-        assert np.shares_memory(source.crop(index, 0, 0, PATCH), picture)
+        image = source.image(index)
+        assert np.array_equal(image, read_rgb(folder / name))
+        assert not image.flags.writeable and not image.flags.owndata
+        assert np.shares_memory(source.crop(index, 0, 0, PATCH), image)
     assert [file.name for file in folder.parent.iterdir() if file != folder] == ["HR.lmdb"]  # no lock, nothing left
 
 
@@ -388,8 +388,8 @@ def test_metadata_are_json(packed):
     assert metadata["pictures"][0] == {"name": "img1.png", "height": 40, "width": 31}
 
 
-def test_packing_skips_unreadable_pictures(folder, caplog):
-    (folder / "fake.png").write_text("not a picture")
+def test_packing_skips_unreadable_images(folder, caplog):
+    (folder / "fake.png").write_text("not an image")
     truncate(folder / "img5.png")
     assert build_lmdb(folder, folder.parent / "a.lmdb", num_threads=2, progress=False) == 6
     assert "fake.png" in caplog.text and "img5.png" in caplog.text
@@ -434,7 +434,7 @@ def test_failed_packing_leaves_nothing(folder, monkeypatch):
 def test_command_line(folder, capsys):
     out = folder.parent / "HR.lmdb"
     data.build_lmdb.main(["--dir_data", str(folder), "--out", str(out)])
-    assert f"7 pictures in {out}" in capsys.readouterr().out
+    assert f"7 images in {out}" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         data.build_lmdb.main(["--dir_data", str(folder / "nowhere"), "--out", str(out)])
     assert stop.value.code == 2
@@ -459,7 +459,7 @@ def write_lmdb(path: Path, content: dict[bytes, bytes]) -> Path:
 
 def test_foreign_lmdbs_are_errors(tmp_path):
     good = encode_metadata(["a.png"], [(20, 20)])
-    cases = {
+    test_kernels = {
         "junk": None,
         "foreign": {b"0001": b"png"},
         "binary": {METADATA_KEY: b"\x80\x04"},
@@ -467,9 +467,9 @@ def test_foreign_lmdbs_are_errors(tmp_path):
         "newer": {METADATA_KEY: good.replace(b'"version": 1', b'"version": 2')},
         "edited": {METADATA_KEY: good.replace(b'"height": 20', b'"height": 40')},
         "missing": {METADATA_KEY: good},
-        "partial": {METADATA_KEY: good, picture_key(0): bytes(100)},
+        "partial": {METADATA_KEY: good, image_key(0): bytes(100)},
     }
-    for name, content in cases.items():
+    for name, content in test_kernels.items():
         path = tmp_path / f"{name}.lmdb"
         if content is None:
             path.write_bytes(b"junk" * 5000)
@@ -477,4 +477,4 @@ def test_foreign_lmdbs_are_errors(tmp_path):
             write_lmdb(path, content)
         with pytest.raises(ValueError, match=rf"{name}\.lmdb"):
             open_source(path, PATCH)
-    assert open_source(write_lmdb(tmp_path / "good.lmdb", {METADATA_KEY: good, picture_key(0): bytes(1200)}), PATCH)
+    assert open_source(write_lmdb(tmp_path / "good.lmdb", {METADATA_KEY: good, image_key(0): bytes(1200)}), PATCH)

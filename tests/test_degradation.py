@@ -21,7 +21,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def random_pictures(*shape: int, seed: int = 0) -> torch.Tensor:
+def random_images(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(256, shape, generator=seeded(seed)).float()
 
 
@@ -37,7 +37,7 @@ def random_pictures(*shape: int, seed: int = 0) -> torch.Tensor:
         ("iso_x2_sig=1.6", (1.6**2, 1.6**2, 0)),
     ],
 )
-def test_cdsr_gives_the_published_kernels_and_pictures(assets, name, parameters):
+def test_cdsr_gives_the_published_kernels_and_images(assets, name, parameters):
     published = np.load(assets / "degradation.npz")
     check_published(published["hr_x2"], published[f"kernel_{name}"], published[f"lr_{name}"], parameters, scale=2)
 
@@ -49,7 +49,7 @@ def test_cdsr_gives_the_published_kernels_and_pictures(assets, name, parameters)
         ("aniso_x4_l1=3.5_l2=1.5_theta=30", 4, (3.5**2, 1.5**2, math.radians(30))),
     ],
 )
-def test_dasr_gives_the_published_kernels_and_pictures(assets, name, scale, parameters):
+def test_dasr_gives_the_published_kernels_and_images(assets, name, scale, parameters):
     published = np.load(assets / "degradation_dasr.npz")
     hr, kernel, lr = published[f"hr_x{scale}"], published[f"kernel_{name}"], published[f"lr_{name}"]
     check_published(hr, kernel, lr, parameters, degradation="dasr", scale=scale)
@@ -60,23 +60,21 @@ def check_published(hr, kernel, lr, parameters, **options):
     row = Parameters.of(*parameters)
     ours = degradation.kernels(row.variance_1, row.variance_2, row.theta)[0].numpy()
     np.testing.assert_allclose(ours, kernel, rtol=0, atol=1e-6)
-    check_pictures(degradation.apply(to_batch(hr), row), lr)
+    check_images(degradation.apply(to_batch(hr), row), lr)
 
 
 @pytest.mark.parametrize("mode", [1, 4])
-def test_spatially_variant_blur_gives_the_published_pictures(assets, mode):
+def test_spatially_variant_blur_gives_the_published_images(assets, mode):
     published = np.load(assets / "degradation.npz")
     degradation = Degradation(DegradationConfig(scale=2, sv_mode=mode))
-    check_pictures(
-        degradation.apply(to_batch(published["hr_x2"]), Parameters.of(0, 0, 0)), published[f"lr_sv{mode}_x2"]
-    )
+    check_images(degradation.apply(to_batch(published["hr_x2"]), Parameters.of(0, 0, 0)), published[f"lr_sv{mode}_x2"])
 
 
-def to_batch(picture: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+def to_batch(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float()
 
 
-def check_pictures(ours: torch.Tensor, published: np.ndarray):
+def check_images(ours: torch.Tensor, published: np.ndarray):
     difference = np.abs(ours[0].permute(1, 2, 0).numpy() - published)
     assert difference.max() <= 1
     assert (difference == 0).mean() >= 0.999
@@ -119,47 +117,47 @@ def test_a_width_of_zero_is_the_delta():
 
 @pytest.mark.parametrize("padding", ["replicate", "reflect"])
 def test_a_delta_kernel_is_the_identity(padding):
-    pictures = random_pictures(2, 3, 31, 26)
+    images = random_images(2, 3, 31, 26)
     delta = torch.zeros(2, 21, 21)
     delta[:, 10, 10] = 1
-    torch.testing.assert_close(blur(pictures, delta, padding=padding), pictures, rtol=0, atol=0)
+    torch.testing.assert_close(blur(images, delta, padding=padding), images, rtol=0, atol=0)
 
 
 def test_an_off_centre_delta_shifts_without_flipping():
-    pictures = random_pictures(1, 1, 9, 9)
+    images = random_images(1, 1, 9, 9)
     delta = torch.zeros(1, 3, 3)
     delta[0, 1, 2] = 1  # one column to the right of the centre
-    blurred = blur(pictures, delta, padding="replicate")
-    torch.testing.assert_close(blurred[..., :-1], pictures[..., 1:])
-    torch.testing.assert_close(blurred[..., -1], pictures[..., -1])
+    blurred = blur(images, delta, padding="replicate")
+    torch.testing.assert_close(blurred[..., :-1], images[..., 1:])
+    torch.testing.assert_close(blurred[..., -1], images[..., -1])
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 @pytest.mark.parametrize("size", [(48, 60), (37, 53)])
 def test_a_strided_convolution_is_blur_then_subsampling(scale, size):
-    pictures = random_pictures(3, 3, *size)
+    images = random_images(3, 3, *size)
     kernels = torch.rand(3, 21, 21, generator=seeded())
     kernels = kernels / kernels.sum((1, 2), keepdim=True)
-    strided = blur(pictures, kernels, padding="replicate", stride=scale)
-    padded = F.pad(pictures, (10,) * 4, mode="replicate").double()
+    strided = blur(images, kernels, padding="replicate", stride=scale)
+    padded = F.pad(images, (10,) * 4, mode="replicate").double()
     slow = torch.stack(
         [F.conv2d(p[:, None], k[None, None].double())[:, 0] for p, k in zip(padded, kernels, strict=True)]
     )
     torch.testing.assert_close(strided.double(), s_fold(slow, scale), rtol=0, atol=1e-3)
 
 
-def test_a_picture_too_small_to_be_reflected_is_refused():
+def test_a_image_too_small_to_be_reflected_is_refused():
     degradation = Degradation(DegradationConfig(degradation="dasr"))
     with pytest.raises(ValueError, match="20x10 pixels.*more than 10 pixels"):
-        degradation.apply(random_pictures(1, 3, 10, 20), Parameters.of(1, 1, 0))
+        degradation.apply(random_images(1, 3, 10, 20), Parameters.of(1, 1, 0))
 
 
 # Downsampling
 
 
 def test_s_fold_keeps_rows_and_columns_from_the_first():
-    picture = torch.arange(35).reshape(5, 7)
-    assert s_fold(picture, 3).tolist() == [[0, 3, 6], [21, 24, 27]]
+    image = torch.arange(35).reshape(5, 7)
+    assert s_fold(image, 3).tolist() == [[0, 3, 6], [21, 24, 27]]
 
 
 # MATLAB's kernel at +-0.5, 1.5, 2.5, 3.5 HR pixels, for half the size: cubic(d / 2) / 2.
@@ -210,10 +208,10 @@ def test_bicubic_keeps_a_constant_and_a_ramp(scale):
 
 
 def test_scale_one_changes_nothing():
-    pictures = random_pictures(1, 3, 15, 12)
-    torch.testing.assert_close(bicubic_downsample(pictures, 1), pictures)
+    images = random_images(1, 3, 15, 12)
+    torch.testing.assert_close(bicubic_downsample(images, 1), images)
     dasr = Degradation(DegradationConfig(degradation="dasr", scale=1))
-    torch.testing.assert_close(dasr.apply(pictures, Parameters.of(0, 0, 0)), pictures)
+    torch.testing.assert_close(dasr.apply(images, Parameters.of(0, 0, 0)), images)
 
 
 # Spatially variant blur
@@ -235,11 +233,11 @@ def slow_block_parameters(mode: int, scale: int, h: int, w: int, H: int, W: int)
     ("scale", "size"), [(1, (41, 80)), (2, (83, 121)), (3, (50, 93)), (3, (121, 82)), (4, (9, 45)), (4, (124, 80))]
 )
 def test_blocks_agree_with_a_kernel_per_pixel(mode, scale, size):
-    picture = random_pictures(1, 1, *size)
+    image = random_images(1, 1, *size)
     degradation = Degradation(DegradationConfig(scale=scale, sv_mode=mode))
-    lr = degradation.blur_and_downsample(picture, Parameters.of(0, 0, 0))[0, 0].numpy()
+    lr = degradation.blur_and_downsample(image, Parameters.of(0, 0, 0))[0, 0].numpy()
 
-    padded = np.pad(picture[0, 0].double().numpy(), 10, mode="edge")
+    padded = np.pad(image[0, 0].double().numpy(), 10, mode="edge")
     rows, columns = (math.ceil(length / BLOCK) for length in size)
     kernels = {}
     for h in range(rows):
@@ -253,11 +251,11 @@ def test_blocks_agree_with_a_kernel_per_pixel(mode, scale, size):
     np.testing.assert_allclose(lr, expected, rtol=0, atol=1e-3)
 
 
-def test_mode_five_draws_blocks_from_the_seed_of_each_picture():
+def test_mode_five_draws_blocks_from_the_seed_of_each_image():
     degradation = Degradation(DegradationConfig(scale=2, sv_mode=5))
-    pictures = random_pictures(1, 3, 90, 90).expand(3, -1, -1, -1)
+    images = random_images(1, 3, 90, 90).expand(3, -1, -1, -1)
     rows = Parameters.cat([Parameters.of(0, 0, 0, seed=seed) for seed in (7, 8, 7)])
-    lr = degradation.apply(pictures, rows)
+    lr = degradation.apply(images, rows)
     torch.testing.assert_close(lr[0], lr[2], rtol=0, atol=0)
     assert (lr[0] != lr[1]).float().mean() > 0.1
 
@@ -268,15 +266,15 @@ import torch
 from data.degradation import Degradation, DegradationConfig, Parameters
 torch.set_num_threads(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-picture = torch.rand(1, 3, 1024, 1024) * 255
+image = torch.rand(1, 3, 1024, 1024) * 255
 for mode in range(1, 7):
-    Degradation(DegradationConfig(scale=2, sv_mode=mode)).apply(picture, Parameters.of(0, 0, 0))
+    Degradation(DegradationConfig(scale=2, sv_mode=mode)).apply(image, Parameters.of(0, 0, 0))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
-def test_spatially_variant_blur_of_a_large_picture_takes_little_memory():
+def test_spatially_variant_blur_of_a_large_image_takes_little_memory():
     """1 GiB is allowed; a kernel per pixel alone would take 1.7."""
     done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 512 * 1024  # KiB
@@ -300,19 +298,19 @@ ALL_KINDS = [
 @pytest.mark.parametrize("options", ALL_KINDS, ids=str)
 def test_a_batch_equals_its_singles(options):
     degradation = Degradation(DegradationConfig(**options))
-    pictures = random_pictures(4, 3, 60, 84)
+    images = random_images(4, 3, 60, 84)
     rows = degradation.draw(4, seeded())
-    batch = degradation.blur_and_downsample(pictures, rows)
+    batch = degradation.blur_and_downsample(images, rows)
     for i in range(4):
         row = Parameters(*(getattr(rows, field.name)[i : i + 1] for field in fields(Parameters)))
-        single = degradation.blur_and_downsample(pictures[i : i + 1], row)
+        single = degradation.blur_and_downsample(images[i : i + 1], row)
         torch.testing.assert_close(batch[i : i + 1], single, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("options", ALL_KINDS, ids=str)
 def test_patches_of_a_row_share_its_kernel(options):
     degradation = Degradation(DegradationConfig(**{**options, "noise": 0.0}))
-    pairs = random_pictures(3, 2, 3, 48, 48)
+    pairs = random_images(3, 2, 3, 48, 48)
     rows = degradation.draw(3, seeded())
     lr = degradation.apply(pairs, rows)
     assert lr.shape == (3, 2, 3, 48 // degradation.config.scale, 48 // degradation.config.scale)
@@ -323,11 +321,11 @@ def test_patches_of_a_row_share_its_kernel(options):
 @pytest.mark.parametrize("options", ALL_KINDS, ids=str)
 def test_the_same_generators_give_the_same_result_in_whole_grey_levels(options):
     degradation = Degradation(DegradationConfig(**options))
-    pictures = random_pictures(4, 3, 48, 48)
-    first, again = (degradation.apply(pictures, degradation.draw(4, seeded(5)), seeded(6)) for _ in range(2))
+    images = random_images(4, 3, 48, 48)
+    first, again = (degradation.apply(images, degradation.draw(4, seeded(5)), seeded(6)) for _ in range(2))
     assert torch.equal(first, again)
     assert torch.equal(first, first.round()) and first.min() >= 0 and first.max() <= 255
-    other = degradation.apply(pictures, degradation.draw(4, seeded(6)), seeded(6))
+    other = degradation.apply(images, degradation.draw(4, seeded(6)), seeded(6))
     assert degradation.config.sv_mode == 4 or not torch.equal(first, other)
 
 
@@ -335,7 +333,7 @@ def test_the_same_generators_give_the_same_result_in_whole_grey_levels(options):
 @pytest.mark.parametrize("convention", ["cdsr", "dasr"])
 def test_a_side_that_the_scale_does_not_divide_is_rounded_up(scale, convention):
     degradation = Degradation(DegradationConfig(degradation=convention, scale=scale))
-    lr = degradation.apply(random_pictures(1, 3, 41, 50), Parameters.of(1, 1, 0))
+    lr = degradation.apply(random_images(1, 3, 41, 50), Parameters.of(1, 1, 0))
     assert lr.shape == (1, 3, math.ceil(41 / scale), math.ceil(50 / scale))
 
 
@@ -353,8 +351,8 @@ def test_noise_has_the_level_of_its_row_and_differs_between_patches():
         degradation.apply(torch.zeros(3, 3, 8, 8), rows)
 
 
-def test_one_row_of_parameters_a_picture():
-    with pytest.raises(ValueError, match="2 pictures with parameters for 1"):
+def test_one_row_of_parameters_a_image():
+    with pytest.raises(ValueError, match="2 images with parameters for 1"):
         Degradation(DegradationConfig()).apply(torch.zeros(2, 3, 8, 8), Parameters.of(1, 1, 0))
 
 
@@ -362,16 +360,16 @@ def test_one_row_of_parameters_a_picture():
 @pytest.mark.parametrize("options", ALL_KINDS, ids=str)
 def test_a_gpu_gives_the_same_and_is_never_waited_for(options):
     degradation = Degradation(DegradationConfig(**{**options, "noise": 0.0}))
-    pictures = random_pictures(4, 2, 3, 96, 96)
+    images = random_images(4, 2, 3, 96, 96)
     rows = degradation.draw(4, seeded())
-    on_gpu = pictures.to("cuda")
+    on_gpu = images.to("cuda")
     degradation.apply(on_gpu, rows)  # fills the caches
     torch.cuda.set_sync_debug_mode("error")
     try:
         lr = degradation.apply(on_gpu, rows)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    difference = (lr.cpu() - degradation.apply(pictures, rows)).abs()
+    difference = (lr.cpu() - degradation.apply(images, rows)).abs()
     assert difference.max() <= 1 and (difference > 0).float().mean() < 1e-3
 
 

@@ -19,13 +19,13 @@ from data.degradation import Degradation, DegradationConfig
 from loss import PixelLoss, contrastive_loss
 from model import create_model
 from model.moco import MoCo
+from model.sync_norm import synchronise_statistics
 from tests.test_trainer import assert_same
+from training.schedule import Phase
+from training.step import StepConfig, TrainingStep
 from utils import distributed
 from utils.checkpoint import StateStore
-from utils.pictures.image import write_image
-from utils.training.schedule import Phase
-from utils.training.step import StepConfig, TrainingStep
-from utils.training.sync_norm import synchronise_statistics
+from utils.image import write_image
 
 ROOT = Path(__file__).parent.parent
 GLOBAL_BATCH, NUM_STEPS = 6, 2
@@ -63,7 +63,7 @@ def train(rank: int = 0, world_size: int = 1, *, name: str) -> dict[str, Any]:
 
 
 def train_with_a_bad_loss_on_the_last(rank: int, world_size: int) -> dict[str, Any]:
-    """One step on black pictures, white ones on the last rank, whose loss is above the threshold."""
+    """One step on black images, white ones on the last rank, whose loss is above the threshold."""
     step = build_step("CDSR_S", StepConfig(skip_threshold=100.0))
     before = [parameter.detach().clone() for parameter in step.parameters]
     step.set_phase(Phase.JOINT)

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.embeddings import Embeddings, collect_embeddings, probe, write_embeddings
 from model import create_model
-from utils.evaluation.embeddings import Embeddings, collect_embeddings, probe, write_embeddings
 
-KERNELS, PICTURES = 4, 6
+KERNELS, IMAGES = 4, 6
 
 
-def embeddings(kernel_weight: float, picture_weight: float) -> Embeddings:
-    """Codes in which kernel and picture each have a direction per class, with a little noise."""
+def embeddings(kernel_weight: float, image_weight: float) -> Embeddings:
+    """Codes in which kernel and image each have a direction per class, with a little noise."""
     generator = np.random.default_rng(0)
-    rows = [(kernel, number) for number in range(PICTURES) for kernel in range(KERNELS)]
-    codes = np.zeros((len(rows), KERNELS + PICTURES))
+    rows = [(kernel, number) for number in range(IMAGES) for kernel in range(KERNELS)]
+    codes = np.zeros((len(rows), KERNELS + IMAGES))
     for index, (kernel, number) in enumerate(rows):
         codes[index, kernel] = kernel_weight
-        codes[index, KERNELS + number] = picture_weight
+        codes[index, KERNELS + number] = image_weight
     codes += 0.01 * generator.standard_normal(codes.shape)
     names = tuple(f"k{kernel}" for kernel, _ in rows), tuple(f"Set/p{number}" for _, number in rows)
     return Embeddings(codes.astype(np.float32), *names)
@@ -30,9 +30,9 @@ def embeddings(kernel_weight: float, picture_weight: float) -> Embeddings:
 def test_the_probes_tell_kernel_from_content() -> None:
     for weights, expected in (((1.0, 0.0), (1.0, None)), ((0.0, 1.0), (None, 1.0)), ((1.0, 1.0), (1.0, 1.0))):
         own = embeddings(*weights)
-        kernel = probe(own.codes.astype(float), own.kernels, own.pictures, "pictures")
-        content = probe(own.codes.astype(float), own.pictures, own.kernels, "kernels")
-        for found, wanted, classes in ((kernel, expected[0], KERNELS), (content, expected[1], PICTURES)):
+        kernel = probe(own.codes.astype(float), own.kernels, own.images, "images")
+        content = probe(own.codes.astype(float), own.images, own.kernels, "kernels")
+        for found, wanted, classes in ((kernel, expected[0], KERNELS), (content, expected[1], IMAGES)):
             assert found.num_classes == classes
             assert found.chance == pytest.approx(1 / classes)
             assert found.accuracy == 1.0 if wanted else found.accuracy < 0.6
@@ -42,15 +42,15 @@ def test_files_of_the_embeddings(tmp_path: Path) -> None:
     words = write_embeddings(tmp_path / "codes", embeddings(1.0, 1.0))
     assert "linear probe for the kernel: 100.0 % of 4 classes (guessing: 25.0 %)" in words
     content = json.loads((tmp_path / "codes.json").read_text())
-    assert content["probes"]["picture"]["accuracy"] == 1.0
+    assert content["probes"]["image"]["accuracy"] == 1.0
     assert not content["collapsed"]
     assert (tmp_path / "codes.png").stat().st_size > 10_000
-    assert np.load(tmp_path / "codes.npz")["codes"].shape == (KERNELS * PICTURES, KERNELS + PICTURES)
+    assert np.load(tmp_path / "codes.npz")["codes"].shape == (KERNELS * IMAGES, KERNELS + IMAGES)
 
 
 def test_codes_that_are_all_equal_are_called_so(tmp_path: Path) -> None:
     own = embeddings(1.0, 1.0)
-    equal = Embeddings(np.ones_like(own.codes) + np.float32(1e-6) * own.codes, own.kernels, own.pictures)
+    equal = Embeddings(np.ones_like(own.codes) + np.float32(1e-6) * own.codes, own.kernels, own.images)
     assert "collapsed" in write_embeddings(tmp_path / "codes", equal)
     assert json.loads((tmp_path / "codes.json").read_text())["collapsed"]
 
@@ -68,11 +68,11 @@ def test_collecting_leaves_out_what_cannot_be_read() -> None:
             if index == 1:
                 raise ValueError("truncated")
             lr = np.full((16, 20, 3), 50 * index, np.uint8)
-            return SimpleNamespace(picture=f"p{index}", case="k", lr=lr, hr=lr, truth=None)
+            return SimpleNamespace(image=f"p{index}", kernel="k", lr=lr, hr=lr, known_degradation=None)
 
     samples = Grey()
     own = collect_embeddings(model, {"Set": samples}, device=torch.device("cpu"))
-    assert own.pictures == ("Set/p0", "Set/p2")
+    assert own.images == ("Set/p0", "Set/p2")
     expected = model.encode(torch.full((1, 3, 16, 20), 100.0))[0].detach().numpy()
     np.testing.assert_allclose(own.codes[1], expected, rtol=1e-5)
     with pytest.raises(ValueError, match="give a model with an encoder"):

@@ -12,37 +12,37 @@ import pytest
 import torch
 
 import main
-from data.df2k import TrainingCrops
 from data.resident import ResidentCrops
+from data.training_crops import TrainingCrops
 from model import create_model, init_model, save_model
 from option import parse_options
 from tests.test_trainer import RUN, assert_same, final_state, photographs, rows, tiny
+from training.ema import ExponentialMovingAverage
+from training.guard import MAX_SKIPPED_STEPS, SkipGuard
+from training.schedule import Schedule
 from utils.device import has_fast_bf16
-from utils.training.ema import ExponentialMovingAverage
-from utils.training.guard import MAX_SKIPPED_STEPS, SkipGuard
-from utils.training.schedule import Schedule
 
 __all__ = ["photographs"]
 ROOT = Path(__file__).parent.parent
 
 
-class Pictures:
-    """Three random pictures."""
+class Images:
+    """Three random images."""
 
     names = ("a", "b", "c")
     sizes = np.array([[40, 50], [31, 30], [64, 33]])
 
-    def picture(self, index: int) -> np.ndarray:
+    def image(self, index: int) -> np.ndarray:
         return np.random.default_rng(index).integers(0, 256, (*self.sizes[index], 3), np.uint8)
 
     def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
-        return self.picture(index)[top : top + patch, left : left + patch]
+        return self.image(index)[top : top + patch, left : left + patch]
 
 
 @pytest.mark.parametrize(("rank", "world_size"), [(0, 1), (1, 2)])
 def test_resident_batches_equal_loaded_ones(rank: int, world_size: int) -> None:
     shared = {"seed": 3, "batch_size": 16, "patch": 24, "num_steps": 4, "start_step": 5}
-    loaded = TrainingCrops(Pictures(), **shared, rank=rank, world_size=world_size)
+    loaded = TrainingCrops(Images(), **shared, rank=rank, world_size=world_size)
     resident = ResidentCrops(loaded, torch.device("cpu"))
     batches = list(resident)
     assert len(batches) == len(resident) == 4

@@ -14,24 +14,24 @@ import torch
 
 import test as program
 from data.build_testset import main as build_testsets
+from evaluation import measures as measures_module
+from evaluation.evaluate import evaluate
+from evaluation.measures import Measures, load_lpips
+from evaluation.metrics import psnr_rgb, psnr_y, ssim_y
+from evaluation.profiling import PeakMemory, model_cost
+from evaluation.results import Result, read_rows, summarize, table, write_results
+from evaluation.rowlog import RowLog, remove_parts
+from evaluation.shard import Shard
+from inference.upscaler import Upscaler
 from model import create_model
-from utils.evaluation import measures as measures_module
-from utils.evaluation.evaluate import evaluate
-from utils.evaluation.measures import Measures, load_lpips
-from utils.evaluation.metrics import psnr_rgb, psnr_y, ssim_y
-from utils.evaluation.profiling import PeakMemory, model_cost
-from utils.evaluation.results import Result, summarize, table, write_results
-from utils.evaluation.rowlog import RowLog, remove_parts
-from utils.evaluation.shard import Shard
 from utils.files import write_json
-from utils.inference import Upscaler
-from utils.pictures.image import write_image
+from utils.image import write_image
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
 
 
-def picture(seed: int, height: int = 48, width: int = 60) -> np.ndarray:
+def image(seed: int, height: int = 48, width: int = 60) -> np.ndarray:
     """Smooth noise, (height, width, 3) uint8."""
     coarse = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed)) * 255
     fine = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 255)
@@ -39,11 +39,11 @@ def picture(seed: int, height: int = 48, width: int = 60) -> np.ndarray:
 
 
 class Memory:
-    """Samples held in memory; a picture of None is corrupt."""
+    """Samples held in memory; an image of None is corrupt."""
 
-    def __init__(self, pictures: dict[str, np.ndarray | None], cases: tuple[str, ...] = ("a", "b")) -> None:
-        self.pictures = pictures
-        self.keys = [(name, case) for name in pictures for case in cases]
+    def __init__(self, images: dict[str, np.ndarray | None], test_kernels: tuple[str, ...] = ("a", "b")) -> None:
+        self.images = images
+        self.keys = [(name, test_kernel) for name in images for test_kernel in test_kernels]
         self.num_read = 0
 
     def __len__(self) -> int:
@@ -51,17 +51,17 @@ class Memory:
 
     def __getitem__(self, index: int) -> SimpleNamespace:
         self.num_read += 1
-        name, case = self.keys[index]
-        hr = self.pictures[name]
+        name, test_kernel = self.keys[index]
+        hr = self.images[name]
         if hr is None:
             raise ValueError(f"{name}.png is truncated")
-        lr = hr[::2, ::2] if case == "a" else hr[1::2, 1::2]
-        return SimpleNamespace(picture=name, case=case, lr=lr, hr=hr, truth=None)
+        lr = hr[::2, ::2] if test_kernel == "a" else hr[1::2, 1::2]
+        return SimpleNamespace(image=name, kernel=test_kernel, lr=lr, hr=hr, known_degradation=None)
 
 
 @pytest.fixture
 def samples() -> Memory:
-    return Memory({"one": picture(1), "broken": None, "two": picture(2, 64, 40)})
+    return Memory({"one": image(1), "broken": None, "two": image(2, 64, 40)})
 
 
 def upscaler() -> Upscaler:
@@ -72,7 +72,7 @@ def upscaler() -> Upscaler:
 def test_rows_are_those_of_the_metrics_in_order(samples: Memory, overlap: bool) -> None:
     measures = Measures(["psnr", "ssim", "rgb"])
     rows = evaluate(upscaler(), samples, device=CPU, name="x", measures=measures, overlap=overlap)
-    assert [(row.picture, row.case) for row in rows] == samples.keys
+    assert [(row.image, row.kernel) for row in rows] == samples.keys
     sample = samples[5]
     lr = torch.from_numpy(sample.lr.copy()).permute(2, 0, 1)[None].float()
     sr = upscaler()(lr)[0].permute(1, 2, 0).round().byte().numpy()
@@ -81,30 +81,30 @@ def test_rows_are_those_of_the_metrics_in_order(samples: Memory, overlap: bool) 
     assert rows[5].seconds > 0
 
 
-def test_a_corrupt_or_tiny_picture_fails_its_rows_alone(samples: Memory) -> None:
-    samples.pictures["two"] = picture(3, 12, 12)  # 8 pixels without its border: too few for SSIM
+def test_a_corrupt_or_tiny_image_fails_its_rows_alone(samples: Memory) -> None:
+    samples.images["two"] = image(3, 12, 12)  # 8 pixels without its border: too few for SSIM
     rows = evaluate(upscaler(), samples, device=CPU, name="x")
     assert [bool(row.error) for row in rows] == [False, False, True, True, True, True]
     assert "broken.png is truncated" in rows[2].error
     assert "SSIM needs at least 11x11" in rows[4].error
     summary = summarize(rows)
-    assert (summary.num_rows, summary.num_failed, summary.num_pictures) == (2, 4, 1)
+    assert (summary.num_rows, summary.num_failed, summary.num_images) == (2, 4, 1)
     assert summary.psnr == pytest.approx(np.mean([row.psnr for row in rows[:2]]))
 
 
-def test_a_picture_that_memory_cannot_hold_fails_alone(samples: Memory) -> None:
+def test_a_image_that_memory_cannot_hold_fails_alone(samples: Memory) -> None:
     whole = upscaler()
 
     class Small:
         scale = 2
 
-        def __call__(self, lr: torch.Tensor, truth: None) -> torch.Tensor:
+        def __call__(self, lr: torch.Tensor, known_degradation: None) -> torch.Tensor:
             if lr.shape[2] > 24:
                 raise torch.OutOfMemoryError("no more")
             return whole(lr)
 
     rows = evaluate(Small(), samples, device=CPU, name="x")
-    assert all("out of memory: try --chop" in row.error for row in rows if row.picture == "two")
+    assert all("out of memory: try --chop" in row.error for row in rows if row.image == "two")
     assert not rows[0].error
 
 
@@ -145,7 +145,7 @@ def test_pixels_stay_float32_in_low_precision() -> None:
 
 
 def test_a_grey_file_has_both_readings() -> None:
-    grey = np.repeat(picture(1)[:, :, :1], 3, axis=2)
+    grey = np.repeat(image(1)[:, :, :1], 3, axis=2)
     rows = evaluate(upscaler(), Memory({"bridge": grey, "man": grey}, ("a",)), device=CPU, name="x")
     bridge, man = rows
     assert bridge.psnr == man.psnr
@@ -170,11 +170,10 @@ def test_result_files_are_valid_json_whatever_the_figures(tmp_path: Path) -> Non
     write_results(tmp_path / "x", rows, context={"set": "Set5", "worst": math.nan})
     text = (tmp_path / "x.json").read_text()
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert content["rows"][0]["psnr"] is None
     assert content["summary"]["psnr"] is None
     assert content["worst"] is None
     assert content["summary"]["num_failed"] == 1
-    assert (tmp_path / "x.csv").read_text().splitlines()[0] == "picture,case,psnr,ssim,seconds,error"
+    assert (tmp_path / "x.csv").read_text().splitlines()[0] == "image,kernel,psnr,ssim,seconds,error"
     write_json(tmp_path / "y.json", {"a": (1.5, -math.inf)})
     assert json.loads((tmp_path / "y.json").read_text()) == {"a": [1.5, None]}
 
@@ -199,21 +198,21 @@ def test_an_interrupted_evaluation_goes_on_and_equals_an_uninterrupted_one(tmp_p
     with pytest.raises(Stop):
         evaluate(upscaler(), samples, device=CPU, name="x", row_log=log)
     with log.path.open("a") as file:
-        file.write('{"picture": "tw')  # cut off in the middle
+        file.write('{"image": "tw')  # cut off in the middle
     again = RowLog(tmp_path / "x", settings)
     assert len(again.rows) == 2
     samples.num_read = 0
     rows = evaluate(upscaler(), samples, device=CPU, name="x", row_log=again)
     assert samples.num_read == 4
-    assert [(row.picture, row.case, row.values) for row in rows] == [(r.picture, r.case, r.values) for r in whole]
+    assert [(row.image, row.kernel, row.values) for row in rows] == [(r.image, r.kernel, r.values) for r in whole]
     assert len(RowLog(tmp_path / "x", settings, part=1).rows) == 4  # whoever did them; failed ones are tried again
     assert not RowLog(tmp_path / "x", {"scale": 3}).rows
     remove_parts(tmp_path / "x")
     assert not list(tmp_path.iterdir())
 
 
-def test_shards_cover_every_sample_once_and_keep_pictures_together() -> None:
-    keys = [(f"p{number}", case) for number in range(7) for case in "abc"]
+def test_shards_cover_every_sample_once_and_keep_images_together() -> None:
+    keys = [(f"p{number}", test_kernel) for number in range(7) for test_kernel in "abc"]
     parts = [Shard(rank, 3).indices(keys) for rank in range(3)]
     assert sorted(index for part in parts for index in part) == list(range(21))
     assert not {keys[index][0] for index in parts[0]} & {keys[index][0] for index in parts[1]}
@@ -247,7 +246,7 @@ def test_lpips_that_is_not_at_hand_says_what_to_do(monkeypatch: pytest.MonkeyPat
         load_lpips(CPU)
 
 
-def test_lpips_gets_pictures_in_its_range(monkeypatch: pytest.MonkeyPatch, samples: Memory) -> None:
+def test_lpips_gets_images_in_its_range(monkeypatch: pytest.MonkeyPatch, samples: Memory) -> None:
     class Distance(torch.nn.Module):
         def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
             assert first.min() >= -1
@@ -275,7 +274,7 @@ def test_unknown_metrics_are_refused() -> None:
 @pytest.fixture
 def sets(tmp_path: Path) -> Path:
     for number in range(3):
-        write_image(tmp_path / "sets" / "Tiny" / f"p{number}.png", picture(number, 50, 61))
+        write_image(tmp_path / "sets" / "Tiny" / f"p{number}.png", image(number, 50, 61))
     return tmp_path / "sets"
 
 
@@ -303,24 +302,25 @@ def test_a_result_file_says_what_was_measured(sets: Path, tmp_path: Path) -> Non
     content = json.loads((tmp_path / "out" / "Tiny_x2_cdsr_noise15_bicubic.json").read_text())
     assert content["protocol"]["protocol"] == "cdsr"
     assert content["protocol"]["noise_seed"] == 0
-    assert len(content["protocol"]["cases"]) == 9
+    assert len(content["protocol"]["test_kernels"]) == 9
     assert content["metrics"]["border"] == 2
     assert {"commit", "command", "torch", "date"} <= content["environment"].keys()
     assert content["checkpoint"]["model"] == "bicubic"
-    assert set(content["by_case"]) == {case["label"] for case in content["protocol"]["cases"]}
+    assert set(content["by_kernel"]) == {test_kernel["label"] for test_kernel in content["protocol"]["test_kernels"]}
     assert not list((tmp_path / "out").glob("*.jsonl"))
 
 
-def test_missing_sets_and_corrupt_pictures_cost_themselves_alone(
+def test_missing_sets_and_corrupt_images_cost_themselves_alone(
     sets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (sets / "Tiny" / "p1.png").write_bytes((sets / "Tiny" / "p1.png").read_bytes()[:300])
     words = ("--test_path", sets, "--test_sets", "Nowhere", "Tiny", "--results", tmp_path / "out")
     assert run(*words) == 1
-    assert "Nowhere/PICTURE.png" in caplog.text
+    assert "Nowhere/IMAGE.png" in caplog.text
     content = json.loads(next((tmp_path / "out").glob("*.json")).read_text())
     assert (content["summary"]["num_rows"], content["summary"]["num_failed"]) == (18, 9)
-    assert "p1.png" in next(row["error"] for row in content["rows"] if row["picture"] == "p1")
+    rows = read_rows(next((tmp_path / "out").glob("*.csv")))
+    assert "p1.png" in next(row.error for row in rows if row.image == "p1")
 
 
 def test_profile_and_metrics_reach_the_table(sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -330,7 +330,7 @@ def test_profile_and_metrics_reach_the_table(sets: Path, tmp_path: Path, capsys:
     for column in (
         "PSNR (dB)",
         "PSNR RGB (dB)",
-        "s/picture",
+        "s/image",
         "peak memory (MiB)",
         "parameters (M)",
         "multiply-adds (G)",
@@ -338,7 +338,7 @@ def test_profile_and_metrics_reach_the_table(sets: Path, tmp_path: Path, capsys:
         assert column in head
     assert "SSIM" not in head
     profile = json.loads(next((tmp_path / "out").glob("*.json")).read_text())["profile"]
-    assert profile["seconds_a_picture"] > 0
+    assert profile["seconds_a_image"] > 0
 
 
 def test_bicubic_is_matlabs_under_the_protocols_of_dasr(sets: Path, tmp_path: Path) -> None:

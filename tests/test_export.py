@@ -13,10 +13,9 @@ from PIL import Image
 from examples import restore_one_image
 from model import create_model, export, load_model, save_model
 from model.export import ExportError, main
-from tests.test_image import save_pil
-from tests.test_picture import random_pixels
-from utils.pictures.image import to_tensor, to_uint8
-from utils.pictures.picture import read_picture
+from restore.image import read_image
+from tests.test_image_metadata import random_pixels, save_pil
+from utils.image import to_tensor, to_uint8
 
 ROOT = Path(__file__).parent.parent
 needs_onnx = pytest.mark.skipif(
@@ -47,16 +46,16 @@ def test_onnx_runs_without_torch_and_gives_the_same(tmp_path, weights, capfd):
     assert [file.name for file in tmp_path.iterdir()] == ["cdsr.onnx"]  # one file, no data beside it
     model = create_model("CDSR_S", 2).eval()
     load_model(model, weights)
-    picture = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 41, 30)))
+    image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 41, 30)))
     script = ROOT / "examples/upscale_with_onnxruntime.py"
-    subprocess.run([sys.executable, script, target, picture, tmp_path / "b.png"], check=True, timeout=60, cwd=tmp_path)
+    subprocess.run([sys.executable, script, target, image, tmp_path / "b.png"], check=True, timeout=60, cwd=tmp_path)
     with torch.inference_mode():
         expected = to_uint8(model(to_tensor(random_pixels(3, 8, 41, 30))[None])[0])
-    assert np.abs(read_picture(tmp_path / "b.png").pixels.astype(int) - expected).max() <= 1
-    # A picture under 12 pixels is padded by the example.
+    assert np.abs(read_image(tmp_path / "b.png").pixels.astype(int) - expected).max() <= 1
+    # An image under 12 pixels is padded by the example.
     tiny = save_pil(tmp_path / "tiny.png", Image.fromarray(random_pixels(3, 8, 5, 40)))
     subprocess.run([sys.executable, script, target, tiny, tmp_path / "c.png"], check=True, timeout=60, cwd=tmp_path)
-    assert read_picture(tmp_path / "c.png").pixels.shape == (10, 80, 3)
+    assert read_image(tmp_path / "c.png").pixels.shape == (10, 80, 3)
 
 
 @pytest.mark.parametrize("name", ["CDSR_S", "CDSR"])
@@ -95,7 +94,7 @@ def test_missing_weights_and_libraries_are_one_line(tmp_path, weights, monkeypat
 def test_the_example_in_python(tmp_path, weights, capsys):
     source = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(4, 8, 20, 30)))
     restore_one_image.restore(source, tmp_path / "b.png", weights=weights)
-    assert read_picture(tmp_path / "b.png").pixels.shape == (40, 60, 4)
+    assert read_image(tmp_path / "b.png").pixels.shape == (40, 60, 4)
     assert "60x40, 8 bits" in capsys.readouterr().out
 
 

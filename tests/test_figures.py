@@ -7,8 +7,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from utils.figures import FRAME, FRAME_COLOUR, GAP, MARGIN, curves, side_by_side
-from utils.pictures.image import read_rgb
+from evaluation.plots import FRAME, FRAME_COLOUR, GAP, MARGIN, curves, side_by_side
+from utils.image import read_rgb
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def noise() -> np.ndarray:
     return np.random.default_rng(3).integers(0, 200, (72, 90, 3), dtype=np.uint8)
 
 
-def test_pictures_are_enlarged_by_whole_factors(noise, tmp_path):
+def test_images_are_enlarged_by_whole_factors(noise, tmp_path):
     small = np.ascontiguousarray(noise[::2, ::2])
     side_by_side([("LR", small), ("HR\n31.02 dB", noise)], tmp_path / "new" / "figure.png")
     figure = read_rgb(tmp_path / "new" / "figure.png")
@@ -28,7 +28,7 @@ def test_pictures_are_enlarged_by_whole_factors(noise, tmp_path):
     np.testing.assert_array_equal(rows[:, MARGIN : MARGIN + width], small.repeat(8, 0).repeat(8, 1))
     np.testing.assert_array_equal(rows[:, MARGIN + width + GAP : -MARGIN], noise.repeat(4, 0).repeat(4, 1))
     assert (rows[:, MARGIN + width : MARGIN + width + GAP] == 255).all()
-    assert (figure[: -MARGIN - height] < 100).any(), "no title above the pictures"
+    assert (figure[: -MARGIN - height] < 100).any(), "no title above the images"
     assert (figure[:, :MARGIN] == 255).all() and (figure[:, -MARGIN:] == 255).all()
 
 
@@ -44,7 +44,7 @@ def test_zoom_shows_the_same_part_of_both(noise, tmp_path):
     assert (details[0, MARGIN : MARGIN + 360] == FRAME_COLOUR).all()
 
 
-def test_a_large_picture_is_averaged_not_subsampled(tmp_path):
+def test_a_large_image_is_averaged_not_subsampled(tmp_path):
     stripes = np.zeros((1440, 1440, 3), np.uint8)
     stripes[:, ::2] = 200
     side_by_side([("stripes", stripes)], tmp_path / "figure.png")
@@ -62,17 +62,17 @@ def test_long_titles_stay_in_their_column(noise, tmp_path):
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 2000, 3), (900, 7, 3)])
 def test_extreme_shapes(shape, tmp_path):
-    picture = np.full(shape, 90, np.uint8)
-    side_by_side([("one", picture), ("two", picture)], tmp_path / "figure.png", zoom=(0, 0, 1, 1))
+    image = np.full(shape, 90, np.uint8)
+    side_by_side([("one", image), ("two", image)], tmp_path / "figure.png", zoom=(0, 0, 1, 1))
     assert max(read_rgb(tmp_path / "figure.png").shape) < 2500
 
 
-def test_bad_pictures(noise, tmp_path):
+def test_bad_images(noise, tmp_path):
     with pytest.raises(ValueError, match="at least one"):
         side_by_side([], tmp_path / "figure.png")
     with pytest.raises(ValueError, match=r"'HR' is float64 \(72, 90, 3\); allowed is"):
         side_by_side([("HR", noise.astype(float))], tmp_path / "figure.png")
-    with pytest.raises(ValueError, match="outside the largest picture of 90x72"):
+    with pytest.raises(ValueError, match="outside the largest image of 90x72"):
         side_by_side([("HR", noise)], tmp_path / "figure.png", zoom=(60, 0, 20, 20))
     assert list(tmp_path.iterdir()) == []
 

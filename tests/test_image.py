@@ -1,4 +1,4 @@
-"""Pictures: found in natural order, read as 8-bit RGB whatever their kind, refused when broken, written whole."""
+"""Images: found in natural order, read as 8-bit RGB whatever their kind, refused when broken, written whole."""
 
 import logging
 import os
@@ -12,16 +12,16 @@ import pytest
 import torch
 from PIL import ExifTags, Image, features
 
-from utils.pictures.image import ImageError, list_images, read_rgb, read_size, to_tensor, to_uint8, write_image
+from utils.image import ImageError, list_images, read_rgb, read_size, to_tensor, to_uint8, write_image
 
 
 @pytest.fixture(autouse=True)
 def nothing_warned(monkeypatch):
-    monkeypatch.setattr("utils.pictures.image._warned", set())
+    monkeypatch.setattr("utils.image._warned", set())
 
 
 @pytest.fixture
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (13, 22, 3), dtype=np.uint8)
 
 
@@ -36,10 +36,10 @@ def rounded(deep: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".webp", ".bmp", ".tif", ".tiff"])
-def test_lossless_formats_give_back_every_pixel(tmp_path, picture, suffix):
-    path = tmp_path / f"picture{suffix}"
-    write_image(path, picture)
-    assert np.array_equal(read_rgb(path), picture)
+def test_lossless_formats_give_back_every_pixel(tmp_path, image, suffix):
+    path = tmp_path / f"image{suffix}"
+    write_image(path, image)
+    assert np.array_equal(read_rgb(path), image)
     assert read_size(path) == (13, 22)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]  # no temporary file stays
 
@@ -54,10 +54,10 @@ def test_lossy_formats_are_close(tmp_path, suffix):
     assert read_size(tmp_path / f"ramp{suffix}") == (64, 48)
 
 
-def test_paths_in_any_script(tmp_path, picture, deep):
+def test_paths_in_any_script(tmp_path, image, deep):
     for name in ("写真 été.png", "фото.webp", "صورة.tiff"):
-        write_image(tmp_path / "مجلد" / name, picture)
-        assert np.array_equal(read_rgb(tmp_path / "مجلد" / name), picture)
+        write_image(tmp_path / "مجلد" / name, image)
+        assert np.array_equal(read_rgb(tmp_path / "مجلد" / name), image)
     (tmp_path / "深い.png").write_bytes(cv2.imencode(".png", deep)[1].tobytes())
     assert np.array_equal(read_rgb(tmp_path / "深い.png"), rounded(deep)[..., ::-1])
 
@@ -67,23 +67,25 @@ def save_pil(path: Path, image: Image.Image, **options) -> Path:
     return path
 
 
-def test_kinds_are_converted_with_one_warning_each(tmp_path, picture, caplog):
-    grey = picture[..., 0]
-    rgb = Image.fromarray(picture)
-    alpha = Image.fromarray(np.dstack([picture, grey]))
+def test_kinds_are_converted_with_one_warning_each(tmp_path, image, caplog):
+    grey = image[..., 0]
+    rgb = Image.fromarray(image)
+    alpha = Image.fromarray(np.dstack([image, grey]))
     palette = rgb.quantize(16)
-    cases = [
+    test_kernels = [
         ("grey", Image.fromarray(grey), np.dstack([grey] * 3)),
-        ("alpha", alpha, picture),
+        ("alpha", alpha, image),
         ("palette", palette, np.asarray(palette.convert("RGB"))),
     ]
-    for kind, image, expected in cases:
+    for kind, image, expected in test_kernels:
         for copy in (1, 2):
             path = save_pil(tmp_path / f"{kind}{copy}.png", image)
             assert np.array_equal(read_rgb(path), expected)
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 3
-    assert all(kind in warning and f"{kind}1" in warning for (kind, *_), warning in zip(cases, warnings, strict=True))
+    assert all(
+        kind in warning and f"{kind}1" in warning for (kind, *_), warning in zip(test_kernels, warnings, strict=True)
+    )
     bilevel = save_pil(tmp_path / "bilevel.png", Image.fromarray(grey > 127))
     assert np.array_equal(read_rgb(bilevel), np.dstack([np.where(grey > 127, 255, 0)] * 3))
     both = save_pil(tmp_path / "both.png", Image.fromarray(np.dstack([grey, grey])))
@@ -169,7 +171,7 @@ def test_empty_truncated_and_fake_files_name_themselves(tmp_path, suffix):
         ("empty", b"", "the file is empty"),
         ("half", content[: len(content) // 2], "."),
         ("header", content[:40], "."),
-        ("fake", b"<html>404 Not Found</html>" * 20, "not a picture"),
+        ("fake", b"<html>404 Not Found</html>" * 20, "not an image"),
     ):
         path = tmp_path / f"{name}{suffix}"
         path.write_bytes(broken)
@@ -228,24 +230,24 @@ def test_listing_is_natural_and_leaves_out_the_rest(tmp_path):
         list_images(tmp_path / "notes.txt")
 
 
-def test_linked_folders_are_looked_into(tmp_path, picture):
-    write_image(tmp_path / "elsewhere" / "a.png", picture)
+def test_linked_folders_are_looked_into(tmp_path, image):
+    write_image(tmp_path / "elsewhere" / "a.png", image)
     (tmp_path / "set").mkdir()
     os.symlink(tmp_path / "elsewhere", tmp_path / "set" / "HR")
     assert list_images(tmp_path / "set", recursive=True) == [tmp_path / "set" / "HR" / "a.png"]
 
 
-def test_writing_refuses_what_is_no_picture(tmp_path, picture):
-    for bad in (picture.astype(np.float32), picture[..., 0], picture[None]):
+def test_writing_refuses_what_is_no_image(tmp_path, image):
+    for bad in (image.astype(np.float32), image[..., 0], image[None]):
         with pytest.raises(ValueError, match=r"expected \(H, W, 3\) uint8"):
             write_image(tmp_path / "a.png", bad)
     with pytest.raises(ValueError, match="suffix"):
-        write_image(tmp_path / "a.gif", picture)
+        write_image(tmp_path / "a.gif", image)
     assert not list(tmp_path.iterdir())
 
 
-def test_failed_write_keeps_the_old_file(tmp_path, picture, monkeypatch):
-    write_image(tmp_path / "a.png", picture)
+def test_failed_write_keeps_the_old_file(tmp_path, image, monkeypatch):
+    write_image(tmp_path / "a.png", image)
 
     def full(self, file, **options):
         Path(file).write_bytes(b"half")
@@ -253,22 +255,22 @@ def test_failed_write_keeps_the_old_file(tmp_path, picture, monkeypatch):
 
     monkeypatch.setattr(Image.Image, "save", full)
     with pytest.raises(OSError, match="No space"):
-        write_image(tmp_path / "a.png", 255 - picture)
-    assert np.array_equal(read_rgb(tmp_path / "a.png"), picture)
+        write_image(tmp_path / "a.png", 255 - image)
+    assert np.array_equal(read_rgb(tmp_path / "a.png"), image)
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_tensors_and_back(picture):
-    tensor = to_tensor(picture)
+def test_tensors_and_back(image):
+    tensor = to_tensor(image)
     assert tensor.shape == (3, 13, 22) and tensor.dtype == torch.float32
-    assert tensor[2, 5, 7] == picture[5, 7, 2]
-    assert np.array_equal(to_uint8(tensor), picture)
+    assert tensor[2, 5, 7] == image[5, 7, 2]
+    assert np.array_equal(to_uint8(tensor), image)
     odd = torch.tensor([-3.0, 0.49, 0.51, 254.6, 300.0]).expand(3, 1, 5)
     assert np.array_equal(to_uint8(odd)[0, :, 0], [0, 0, 1, 255, 255])
     assert to_uint8(tensor.to(torch.bfloat16)).shape == (13, 22, 3)
 
 
-def test_messages_go_to_the_log_of_the_project(tmp_path, picture, caplog):
+def test_messages_go_to_the_log_of_the_project(tmp_path, image, caplog):
     with caplog.at_level(logging.WARNING, logger="cdsr"):
-        read_rgb(save_pil(tmp_path / "grey.png", Image.fromarray(picture[..., 0])))
+        read_rgb(save_pil(tmp_path / "grey.png", Image.fromarray(image[..., 0])))
     assert caplog.records[0].name == "cdsr"

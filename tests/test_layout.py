@@ -12,22 +12,45 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OURS = frozenset(
-    ("main", "test", "option", "trainer", "model", "data", "loss", "utils", "tests", "benchmarks", "examples", "web")
+# From the ground up: a part may import itself and the floors below it, and never its neighbours.
+FLOORS = (
+    {"utils", "option", "recipes"},
+    {"data", "model", "loss"},
+    {"inference"},
+    {"evaluation", "restore"},
+    {"training"},
+    {"trainer"},
+    {"main", "test", "web"},
+    {"tests", "benchmarks", "examples"},
 )
-# A part that is not named here composes the others, as main.py and test.py do.
-LIBRARY = frozenset(("utils", "option", "loss", "model", "data", "trainer"))
-MAY_IMPORT = {
-    "utils": {"utils"},
-    "option": set[str](),
-    "loss": {"loss", "utils"},
-    "model": {"model", "utils"},
-    "data": {"data", "utils"},
-    "trainer": {"utils"},
-    "main": LIBRARY | {"main", "test"},  # --test_only is test.py's evaluation
+OURS = frozenset[str]().union(*FLOORS)
+BELOW = {part: frozenset[str]().union(*FLOORS[:floor]) for floor, parts in enumerate(FLOORS) for part in parts}
+MAY_IMPORT = {part: below | {part} for part, below in BELOW.items()} | {
+    "trainer": frozenset({"trainer", "training", "evaluation", "utils"}),  # it knows no network and no data set
+    "option": frozenset({"recipes"}),  # what the command line takes is known without PyTorch
+    "main": BELOW["main"] | {"main", "test"},  # --test_only is test.py's evaluation
     "tests": OURS,
     "benchmarks": OURS - {"tests"},
     "examples": OURS - {"tests", "benchmarks"},
+}
+for _part in ("data", "model", "loss", "inference", "evaluation", "restore", "training", "trainer"):
+    MAY_IMPORT[_part] -= {"option", "recipes"}  # `args` end in main.py, test.py and the build_* factories
+# The same inside a part: modules, from the ground up. One that is not named stands anywhere above those that are.
+INSIDE = {
+    "utils": (
+        "files",
+        "device",
+        "randomness",
+        "signals",
+        "distributed",
+        "known_degradation",
+        "interfaces",
+        "checkpoint",
+    ),
+    "data": ("degradation", "protocols", "samples", "test_sets"),
+    "evaluation": ("metrics", "measures", "results", "rowlog", "evaluate"),
+    "training": ("schedule", "guard", "ema", "step"),
+    "inference": ("tiles", "memory", "upscaler"),
 }
 
 
@@ -72,11 +95,23 @@ def imported_modules(module: Module) -> Iterator[tuple[int, str]]:
 
 
 def check_import_directions(module: Module) -> Iterator[str]:
-    allowed = MAY_IMPORT.get(module.part, LIBRARY | {module.part})
+    allowed = MAY_IMPORT.get(module.part, frozenset())
     for line, name in imported_modules(module):
         target = name.split(".")[0]
         if target in OURS and target not in allowed:
             yield f"{line}: {module.part} imports {name}; of ours it may import {sorted(allowed) or 'nothing'}"
+
+
+def check_directions_inside(module: Module) -> Iterator[str]:
+    order = INSIDE.get(module.part, ())
+    own = module.path.with_suffix("").parts[1:2]
+    if not own or own[0] not in order:
+        return
+    for line, name in imported_modules(module):
+        part, _, inner = name.partition(".")
+        target = inner.split(".")[0]
+        if part == module.part and target and (target not in order or order.index(target) > order.index(own[0])):
+            yield f"{line}: {module.part}/{own[0]} imports {name}, which stands above it"
 
 
 def check_name(module: Module) -> Iterator[str]:
@@ -147,8 +182,12 @@ CHECKERS: dict[Checker, tuple[tuple[str, str], ...]] = {
     # checker: (path, bad source), each of which it must refuse
     check_import_directions: (
         ("utils/a.py", "import model"),
-        ("utils/a.py", "def f():\n    from data.df2k import TrainingCrops"),
-        ("option.py", "from utils.pictures.image import read_rgb"),
+        ("utils/a.py", "def f():\n    from data.training_crops import TrainingCrops"),
+        ("option.py", "from utils.image import read_rgb"),
+        ("inference/a.py", "from evaluation.metrics import psnr_y"),
+        ("restore/a.py", "import evaluation"),
+        ("evaluation/a.py", "from option import parse_options"),
+        ("training/a.py", "from trainer import Trainer"),
         ("model/a.py", "import data.degradation.kernels as kernels"),
         ("model/a/b.py", "from ...data import df2k"),
         ("data/a.py", "from option import parse"),
@@ -156,6 +195,11 @@ CHECKERS: dict[Checker, tuple[tuple[str, str], ...]] = {
         ("trainer.py", "from model.cdsr import CDSR"),
         ("test.py", "from examples import demo"),
         ("examples/demo.py", "import tests.conftest"),
+    ),
+    check_directions_inside: (
+        ("data/degradation/a.py", "from data.protocols import Protocol"),
+        ("evaluation/metrics.py", "import evaluation.results"),
+        ("training/schedule.py", "from . import step"),
     ),
     check_name: (("utils/logging.py", ""), ("data/queue.py", ""), ("code/a.py", ""), ("random.py", "")),
     check_docstring: (("utils/a.py", "x = 1"), ("utils/__init__.py", ""), ("a.py", "''")),
@@ -176,7 +220,7 @@ ACCEPTED = (
         "utils/a.py",
         "'''Doc.'''\nimport cv2, torch.utils.data\nfrom utils.run import ROOT\nfrom .image import to_tensor",
     ),
-    ("data/lmdb.py", "'''Doc.'''\nimport lmdb\nfrom data.df2k import TrainingCrops\nfrom . import df2k"),
+    ("data/lmdb.py", "'''Doc.'''\nimport lmdb\nfrom data.training_crops import TrainingCrops\nfrom . import df2k"),
     ("trainer.py", "'''Doc.'''\nimport sys\nfrom utils import metrics\nprint(sys.path, metrics)"),
     ("main.py", "'''Doc.'''\nimport data, loss, model, option, trainer, utils\nif __name__ == '__main__':\n    pass"),
     ("tests/test_a.py", "'''Doc.'''\nimport main, test, examples.demo\ndef test_a(): ..."),

@@ -8,7 +8,7 @@ import pytest
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from utils.evaluation.metrics import psnr_rgb, psnr_y, rgb_to_y, ssim_y
+from evaluation.metrics import psnr_rgb, psnr_y, rgb_to_y, ssim_y
 
 BLACK, WHITE = np.zeros((24, 31, 3), np.uint8), np.full((24, 31, 3), 255, np.uint8)
 
@@ -25,11 +25,10 @@ def noisy(photograph: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(photograph + noise), 0, 255).astype(np.uint8)
 
 
-def matlab_y(picture: np.ndarray) -> np.ndarray:
+def matlab_y(image: np.ndarray) -> np.ndarray:
     """The definition, element by element."""
     rows = [
-        [16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255 for r, g, b in row]
-        for row in picture.astype(float).tolist()
+        [16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255 for r, g, b in row] for row in image.astype(float).tolist()
     ]
     return np.array(rows)
 
@@ -102,7 +101,7 @@ def test_psnr_against_its_definition(photograph, noisy):
     assert psnr_y(noisy, photograph, 3) == pytest.approx(expected, abs=1e-9)
 
 
-def test_ssim_of_constant_pictures():
+def test_ssim_of_constant_images():
     # No variance: the second factor is C2 / C2 = 1, and Y is 16 and 235.
     c1 = (0.01 * 255) ** 2
     assert ssim_y(BLACK, WHITE, 2) == pytest.approx((2 * 16 * 235 + c1) / (16**2 + 235**2 + c1), abs=1e-9)
@@ -149,7 +148,7 @@ def test_views_give_the_same_values(metric, photograph, noisy):
 def test_bad_input(metric):
     with pytest.raises(ValueError, match=r"sr is 30x24 and hr 31x24 .* multiple of the scale"):
         metric(BLACK[:, 1:], WHITE, 2)
-    with pytest.raises(ValueError, match=r"border 12 leaves nothing of a picture of 31x24 .* 0 to 11"):
+    with pytest.raises(ValueError, match=r"border 12 leaves nothing of an image of 31x24 .* 0 to 11"):
         metric(BLACK, WHITE, 12)
     with pytest.raises(ValueError, match=r"border -1"):
         metric(BLACK, WHITE, -1)
@@ -159,12 +158,12 @@ def test_bad_input(metric):
         metric(BLACK, WHITE[..., 0], 2)
 
 
-def test_ssim_of_a_picture_smaller_than_its_window():
+def test_ssim_of_a_image_smaller_than_its_window():
     with pytest.raises(ValueError, match=r"at least 11x11 pixels and has 17x10 .* border of 7"):
         ssim_y(BLACK, WHITE, 7)
 
 
-def test_a_large_picture_takes_little_time():
+def test_a_large_image_takes_little_time():
     hr = np.random.default_rng(1).integers(0, 256, (700, 1000, 3), dtype=np.uint8)
     sr = hr[::-1]
     seconds = []

@@ -16,7 +16,7 @@ def test_the_papers_training_fits_its_protocol(scale: int) -> None:
     own = trained(degradation="cdsr", scale=scale, sig_min=0.175 * scale, sig_max=2.5 * scale)
     assert mismatches(own, get_protocol("cdsr", scale)) == []
     assert mismatches(own, get_protocol("cdsr-sv", scale)) == [
-        "trained with one kernel for a whole picture, tested on spatially variant blur"
+        "trained with one kernel for a whole image, tested on spatially variant blur"
     ]
 
 

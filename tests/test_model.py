@@ -27,8 +27,8 @@ def filled_weights(keys: str, seed: int) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(value) for name, value in fill(shapes, seed).items()}
 
 
-def chw(pictures: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(pictures).movedim(-1, -3)
+def chw(images: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(images).movedim(-1, -3)
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +117,12 @@ def test_a_batch_equals_its_singles(filled_model: CDSR) -> None:
     lr = torch.rand(3, 3, 20, 17, generator=torch.Generator().manual_seed(0)) * 255
     with torch.inference_mode():
         together = filled_model(lr)
-        alone = torch.cat([filled_model(picture[None]) for picture in lr])
+        alone = torch.cat([filled_model(image[None]) for image in lr])
     torch.testing.assert_close(together, alone, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 30), (12, 11)])
-def test_pictures_smaller_than_a_patch(filled_model: CDSR, height: int, width: int) -> None:
+def test_images_smaller_than_a_patch(filled_model: CDSR, height: int, width: int) -> None:
     with torch.inference_mode():
         sr = filled_model(torch.full((1, 3, height, width), 128.0))
     assert sr.shape == (1, 3, 2 * height, 2 * width)

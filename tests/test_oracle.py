@@ -1,6 +1,5 @@
 """The oracle: its kernels' components, its code, and the true kernel on the way from where it is known."""
 
-import json
 import os
 import signal
 from dataclasses import replace
@@ -13,24 +12,25 @@ import torch
 
 import main
 import test as program
-from data import ValidationPicture
-from data.benchmark import load_testset
+from data import ValidationImage
 from data.build_testset import main as build_testsets
 from data.degradation import Degradation, DegradationConfig
 from data.protocols import Protocol, get_protocol
+from data.test_sets import load_testset
 from data.validation import ValidationSet
+from evaluation.embeddings import collect_embeddings
+from evaluation.profiling import model_cost
+from evaluation.results import read_rows
+from inference.upscaler import Upscaler
 from main import tell_kernels
 from model import create_model, init_model, load_model, save_model
 from model.export import main as export
 from model.oracle import KernelPCA, Oracle
-from tests.test_evaluation import picture
+from tests.test_evaluation import image
 from tests.test_option import refusal
 from tests.test_trainer import RUN, assert_same, at_step, final_state, photographs, rows, tiny
-from utils.evaluation.embeddings import collect_embeddings
-from utils.evaluation.profiling import model_cost
-from utils.inference import Upscaler
-from utils.pictures.image import write_image
-from utils.truth import Truth
+from utils.image import write_image
+from utils.known_degradation import KnownDegradation
 from web.service import Service
 
 __all__ = ["photographs"]
@@ -38,12 +38,12 @@ CPU = torch.device("cpu")
 SEED_OF_OTHERS = 12
 
 
-def truths(config: DegradationConfig, count: int, seed: int = SEED_OF_OTHERS) -> Truth:
+def truths(config: DegradationConfig, count: int, seed: int = SEED_OF_OTHERS) -> KnownDegradation:
     """Random degradations of a convention, not those of the fit."""
     degradation = Degradation(config)
-    truth = degradation.truth(degradation.draw(count, torch.Generator().manual_seed(seed)))
-    assert truth is not None
-    return truth
+    known_degradation = degradation.known_degradation(degradation.draw(count, torch.Generator().manual_seed(seed)))
+    assert known_degradation is not None
+    return known_degradation
 
 
 def oracle(config: DegradationConfig | None = None) -> Oracle:
@@ -123,19 +123,23 @@ def test_kernels_of_another_side() -> None:
 # --- the code
 
 
-def test_the_code_follows_the_degradation_and_not_the_picture() -> None:
+def test_the_code_follows_the_degradation_and_not_the_image() -> None:
     model = oracle()
-    truth = truths(DegradationConfig(noise=15), 4)
-    codes = model.encode_truth(truth)
+    known_degradation = truths(DegradationConfig(noise=15), 4)
+    codes = model.encode_degradation(known_degradation)
     assert codes.shape == (4, 128)
-    again = model.encode_truth(Truth(truth.kernels.flip(0), truth.noise.flip(0))).flip(0)
+    again = model.encode_degradation(
+        KnownDegradation(known_degradation.kernels.flip(0), known_degradation.noise.flip(0))
+    ).flip(0)
     torch.testing.assert_close(again, codes)
-    other_kernels = model.encode_truth(Truth(truth.kernels.roll(1, 0), truth.noise))
-    other_noise = model.encode_truth(Truth(truth.kernels, truth.noise + 5))
+    other_kernels = model.encode_degradation(
+        KnownDegradation(known_degradation.kernels.roll(1, 0), known_degradation.noise)
+    )
+    other_noise = model.encode_degradation(KnownDegradation(known_degradation.kernels, known_degradation.noise + 5))
     assert ((other_kernels - codes).abs().amax(dim=1) > 1e-3).all()
     torch.testing.assert_close(other_noise - codes, (model.encoder.linear.weight[:, 15] / 5).expand(4, -1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(model.encode_truth(truth), codes)
+        assert torch.equal(model.encode_degradation(known_degradation), codes)
 
 
 def test_an_upscaler_tells_the_model_and_tiles_share_the_code() -> None:
@@ -167,47 +171,51 @@ def test_the_truth_of_a_case_is_the_response_to_a_point(name: str, scale: int) -
     protocol = get_protocol(name, scale, noise=10)
     hr = torch.zeros(1, 1, 63, 63)
     hr[..., 31, 31] = 255
-    for case in protocol.cases:
-        truth = protocol.truth(case)
-        assert truth is not None and truth.noise.tolist() == [10] and truth.kernels.shape == (1, 21, 21)
+    for test_kernel in protocol.test_kernels:
+        known_degradation = protocol.known_degradation(test_kernel)
+        assert (
+            known_degradation is not None
+            and known_degradation.noise.tolist() == [10]
+            and known_degradation.kernels.shape == (1, 21, 21)
+        )
         blur_alone = Degradation(replace(protocol.config, scale=1, sample_mode="s-fold"))
-        response = blur_alone.blur_and_downsample(hr, protocol.parameters("a", case))[0, 0, 21:42, 21:42] / 255
-        torch.testing.assert_close(response.flip(0, 1), truth.kernels[0], atol=1e-6, rtol=0)
+        response = blur_alone.blur_and_downsample(hr, protocol.parameters("a", test_kernel))[0, 0, 21:42, 21:42] / 255
+        torch.testing.assert_close(response.flip(0, 1), known_degradation.kernels[0], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_truth_has_the_s_fold_grid_of_its_protocol(scale: int) -> None:
     protocol = get_protocol("cdsr", scale)
-    for case in protocol.cases:
-        truth = protocol.truth(case)
-        assert truth is not None
+    for test_kernel in protocol.test_kernels:
+        known_degradation = protocol.known_degradation(test_kernel)
+        assert known_degradation is not None
         grid = torch.arange(21.0)
-        centre = [(truth.kernels[0].sum(dim=dim) * grid).sum().item() for dim in (0, 1)]
+        centre = [(known_degradation.kernels[0].sum(dim=dim) * grid).sum().item() for dim in (0, 1)]
         assert centre == pytest.approx([10 - (scale - 1) / 2] * 2, abs=1e-3)
 
 
 def test_bicubic_alone_is_a_delta() -> None:
     protocol = get_protocol("dasr-iso", 2)
-    assert protocol.cases[0].label == "0.00"
+    assert protocol.test_kernels[0].label == "0.00"
     delta = torch.zeros(1, 21, 21)
     delta[0, 10, 10] = 1
-    assert torch.equal(protocol.truth(protocol.cases[0]).kernels, delta)
+    assert torch.equal(protocol.known_degradation(protocol.test_kernels[0]).kernels, delta)
 
 
 def test_variant_blur_has_no_one_kernel() -> None:
     protocol = get_protocol("cdsr-sv", 2)
-    assert all(protocol.truth(case) is None for case in protocol.cases)
+    assert all(protocol.known_degradation(test_kernel) is None for test_kernel in protocol.test_kernels)
     with pytest.raises(ValueError, match="give --sv_mode 0"):
         oracle(DegradationConfig(sv_mode=1))
 
 
 def test_validation_tells_what_was_drawn() -> None:
-    hr = picture(0)
+    hr = image(0)
     degradation = Degradation(DegradationConfig(noise=20))
-    samples = ValidationSet([ValidationPicture("a", lambda: hr)] * 2, degradation)
+    samples = ValidationSet([ValidationImage("a", lambda: hr)] * 2, degradation)
     for index in range(2):
         drawn = degradation.draw(1, torch.Generator().manual_seed(index))
-        assert_same(vars(samples[index].truth), vars(degradation.truth(drawn)))
+        assert_same(vars(samples[index].known_degradation), vars(degradation.known_degradation(drawn)))
 
 
 # --- programs
@@ -215,7 +223,7 @@ def test_validation_tells_what_was_drawn() -> None:
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Of a small oracle whose result shows its code: the picture enlarged, as much brighter as the code says."""
+    """Of a small oracle whose result shows its code: the image enlarged, as much brighter as the code says."""
 
     def super_resolve(self: Oracle, lr: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.interpolate(lr, scale_factor=2, mode="bicubic") + 40 * code[:, :1, None, None]
@@ -229,7 +237,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    write_image(tmp_path / "sets" / "Tiny" / "a.png", picture(1))
+    write_image(tmp_path / "sets" / "Tiny" / "a.png", image(1))
     return tmp_path / "sets"
 
 
@@ -239,8 +247,8 @@ def evaluate(sets: Path, weights: Path, folder: str, *more: str) -> dict[str, fl
         f"--results {folder}"
     )
     assert program.main([*words.split(), *more]) == 0
-    (path,) = Path(folder).glob("Tiny_*.json")
-    return {row["case"]: row["psnr"] for row in json.loads(path.read_text())["rows"]}
+    (path,) = Path(folder).glob("Tiny_*.csv")
+    return {row.kernel: row.psnr for row in read_rows(path)}
 
 
 def test_a_test_tells_the_kernel_of_each_row(sets: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,22 +256,22 @@ def test_a_test_tells_the_kernel_of_each_row(sets: Path, weights: Path, monkeypa
     model = create_model("CDSR_S_oracle", 2).eval()
     load_model(model, weights)
     protocol = get_protocol("cdsr", 2)
-    assert isinstance(model, Oracle) and figures.keys() == {case.label for case in protocol.cases}
+    assert isinstance(model, Oracle) and figures.keys() == {test_kernel.label for test_kernel in protocol.test_kernels}
     measure = program.Measures(["psnr"])
-    hr = picture(1)
-    for case, lr in zip(protocol.cases, protocol.degrade("a", hr), strict=True):
-        truth = protocol.truth(case)
-        assert truth is not None
+    hr = image(1)
+    for test_kernel, lr in zip(protocol.test_kernels, protocol.degrade("a", hr), strict=True):
+        known_degradation = protocol.known_degradation(test_kernel)
+        assert known_degradation is not None
         with torch.inference_mode():
-            sr = model(torch.from_numpy(lr).permute(2, 0, 1)[None].float(), truth)
-        sr_picture = sr[0].clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
-        assert figures[case.label] == pytest.approx(measure(sr_picture, hr, border=2, picture="a")["psnr"], abs=1e-4)
+            sr = model(torch.from_numpy(lr).permute(2, 0, 1)[None].float(), known_degradation)
+        sr_image = sr[0].clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
+        assert figures[test_kernel.label] == pytest.approx(measure(sr_image, hr, border=2, image="a")["psnr"], abs=1e-4)
 
     with monkeypatch.context() as patch:  # the code of the wrong kernel
-        first = protocol.truth(protocol.cases[0])
-        patch.setattr(Protocol, "truth", lambda self, case: first)
+        first = protocol.known_degradation(protocol.test_kernels[0])
+        patch.setattr(Protocol, "known_degradation", lambda self, test_kernel: first)
         wrong = evaluate(sets, weights, "wrong", "--metrics", "psnr")
-    labels = [case.label for case in protocol.cases]
+    labels = [test_kernel.label for test_kernel in protocol.test_kernels]
     assert wrong[labels[0]] == figures[labels[0]]
     assert all(abs(wrong[label] - figures[label]) > 0.005 for label in labels[1:])
 
@@ -289,8 +297,8 @@ def test_kernels_of_the_command_line_and_other_sides(sets: Path, tmp_path: Path)
 
 def test_its_codes_tell_the_kernel_alone(tmp_path: Path) -> None:
     protocol = get_protocol("cdsr", 2)
-    write_image(tmp_path / "Set" / "a.png", picture(0))
-    write_image(tmp_path / "Set" / "b.png", picture(1))
+    write_image(tmp_path / "Set" / "a.png", image(0))
+    write_image(tmp_path / "Set" / "b.png", image(1))
     codes = collect_embeddings(oracle(), {"Set": load_testset(tmp_path, "Set", protocol)}, device=CPU).codes
     assert np.array_equal(codes[:9], codes[9:]) and len(np.unique(codes, axis=0)) == 9
 
@@ -301,7 +309,7 @@ def num_weights(network: Any) -> int:
 
 def test_costs_are_those_of_the_sr_network() -> None:
     protocol = get_protocol("cdsr", 2)
-    cost = model_cost(oracle(), protocol.truth(protocol.cases[0]))
+    cost = model_cost(oracle(), protocol.known_degradation(protocol.test_kernels[0]))
     plain = create_model("CDSR_S", 2)
     assert cost.parameters == num_weights(oracle().encoder) + num_weights(plain.sr_network)
     assert 0.5 * model_cost(plain).multiply_adds < cost.multiply_adds < model_cost(plain).multiply_adds
@@ -337,7 +345,7 @@ def test_loading_overwrites_the_fit_and_another_scale_keeps_its_own(weights: Pat
     assert torch.equal(other.encoder.linear.weight, model.encoder.linear.weight)
 
 
-def test_programs_for_own_pictures_refuse(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_programs_for_own_images_refuse(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--pre_train", str(weights), "--model", "CDSR_S_oracle"]
     assert export([*words, "--to", "torchscript"]) == 1
     assert "nobody knows them here" in capsys.readouterr().err
@@ -348,7 +356,7 @@ def test_programs_for_own_pictures_refuse(weights: Path, tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--dir_demo a.png", "nobody knows that of your pictures"),
+        ("--dir_demo a.png", "nobody knows that of your images"),
         ("--sv_mode 3", "spatially variant blur has many"),
         ("--protocol cdsr-sv", "spatially variant blur has many"),
         ("--self_ensemble", "leave it out"),
@@ -402,14 +410,14 @@ def test_splitting_the_batch_changes_nothing(photographs: Path) -> None:
 
 
 def test_the_truth_told_in_training_is_that_of_the_step(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Truth] = []
-    original = Oracle.encode_truth
+    told: list[KnownDegradation] = []
+    original = Oracle.encode_degradation
 
-    def listen(self: Oracle, truth: Truth) -> torch.Tensor:
-        told.append(truth)
-        return original(self, truth)
+    def listen(self: Oracle, known_degradation: KnownDegradation) -> torch.Tensor:
+        told.append(known_degradation)
+        return original(self, known_degradation)
 
-    monkeypatch.setattr(Oracle, "encode_truth", listen)
+    monkeypatch.setattr(Oracle, "encode_degradation", listen)
     applied: list[tuple[torch.Size, Any]] = []
     apply = Degradation.apply
 
@@ -420,6 +428,6 @@ def test_the_truth_told_in_training_is_that_of_the_step(photographs: Path, monke
     monkeypatch.setattr(Degradation, "apply", watch)
     assert main.main(command(photographs, "--epochs_sr", "1")) == 0
     degradation = Degradation(DegradationConfig(noise=10))
-    for truth, (shape, parameters) in zip(told[:4], applied[:4], strict=True):
+    for known_degradation, (shape, parameters) in zip(told[:4], applied[:4], strict=True):
         assert shape == (4, 1, 3, 24, 24)  # the first patches alone
-        assert_same(vars(truth), vars(degradation.truth(parameters)))
+        assert_same(vars(known_degradation), vars(degradation.known_degradation(parameters)))

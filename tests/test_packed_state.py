@@ -7,10 +7,7 @@ import pytest
 import torch
 
 import main
-from examples.train_in_pieces import train_a_piece
-from tests.test_trainer import RUN, final_state, photographs, rows, tiny
-from utils.checkpoint import CheckpointError, StateStore
-from utils.training.packed_state import (
+from examples.packed_state import (
     BLOCK,
     MANIFEST,
     pack,
@@ -21,6 +18,9 @@ from utils.training.packed_state import (
     unpack,
     write_parts,
 )
+from examples.train_in_pieces import train_a_piece
+from tests.test_trainer import RUN, final_state, photographs, rows, tiny
+from utils.checkpoint import CheckpointError, StateStore
 
 __all__ = ["photographs"]
 

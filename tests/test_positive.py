@@ -12,13 +12,13 @@ import main
 from data import build_train_loader
 from data.crops import draw_crops
 from data.degradation import Degradation, DegradationConfig, Parameters
-from data.df2k import TrainingCrops, TrainingSetError
 from data.resident import ResidentCrops
 from data.sources import open_source
+from data.training_crops import TrainingCrops, TrainingSetError
 from tests.test_data import PATCH, SIZES, batches_of, coordinates, make_args, make_crops, truncate
 from tests.test_trainer import assert_same, final_state, photographs, rows, tiny
-from utils.pictures.image import write_image
-from utils.training.step import STREAM_PARAMETERS, STREAM_PARTNERS, StepConfig, TrainingStep
+from training.step import STREAM_PARAMETERS, STREAM_PARTNERS, StepConfig, TrainingStep
+from utils.image import write_image
 
 __all__ = ["photographs"]
 CPU = torch.device("cpu")
@@ -26,41 +26,41 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Pictures whose pixels say which picture, row and column they are."""
+    """Images whose pixels say which image, row and column they are."""
     for index, size in enumerate(SIZES):
         write_image(tmp_path / "HR" / f"img{index + 1}.png", coordinates(index, size))
     return tmp_path / "HR"
 
 
 def truncate_noise(path: Path) -> None:
-    """Leave of a picture its header, so that only reading it finds it broken."""
+    """Leave of an image its header, so that only reading it finds it broken."""
     write_image(path, np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8))
     truncate(path)
 
 
-# --- which pictures
+# --- which images
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
-def test_two_pictures_of_a_pair_are_never_the_same_and_any_two_meet(count: int) -> None:
-    plans = [draw_crops(0, step, 8, np.full((count, 2), 40), PATCH, same_picture=False) for step in range(60)]
+def test_two_images_of_a_pair_are_never_the_same_and_any_two_meet(count: int) -> None:
+    plans = [draw_crops(0, step, 8, np.full((count, 2), 40), PATCH, same_image=False) for step in range(60)]
     met = {(int(a), int(b)) for plan in plans for a, b in plan.pairs}
     assert met == {(a, b) for a in range(count) for b in range(count) if a != b}
 
 
-def test_the_first_patches_are_those_of_pairs_of_one_picture() -> None:
+def test_the_first_patches_are_those_of_pairs_of_one_image() -> None:
     sizes = np.array(SIZES)
     for step in range(20):
-        plan, other = (draw_crops(5, step, 6, sizes, PATCH, same_picture=same) for same in (True, False))
-        assert np.array_equal(plan.partners, plan.pictures)
-        assert np.array_equal(plan.pictures, other.pictures)
+        plan, other = (draw_crops(5, step, 6, sizes, PATCH, same_image=same) for same in (True, False))
+        assert np.array_equal(plan.partners, plan.images)
+        assert np.array_equal(plan.images, other.images)
         assert np.array_equal(plan.corners[:, 0], other.corners[:, 0])
         assert np.array_equal(plan.orientations, other.orientations)
         assert (other.corners + PATCH <= sizes[other.pairs]).all()
 
 
-def test_pixels_are_those_of_both_pictures(folder: Path) -> None:
-    dataset = make_crops(folder, num_steps=20, same_picture=False, augment=False)
+def test_pixels_are_those_of_both_images(folder: Path) -> None:
+    dataset = make_crops(folder, num_steps=20, same_image=False, augment=False)
     for step, batch in enumerate(batches_of(dataset)):
         plan = dataset.plan(step)
         assert np.array_equal(batch[:, :, 0, 0, 0], plan.pairs)
@@ -74,31 +74,31 @@ def test_resident_pairs_equal_loaded_ones_and_ranks_share_them_out(folder: Path,
     for rank in range(2):
         source = open_source(folder, PATCH).select(np.arange(6))
         options: dict[str, Any] = {"seed": 3, "batch_size": 6, "patch": PATCH, "num_steps": 8, "world_size": 2}
-        loaded = TrainingCrops(source, **options, rank=rank, same_picture=positive != "d")
+        loaded = TrainingCrops(source, **options, rank=rank, same_image=positive != "d")
         parts.append(torch.stack(list(ResidentCrops(loaded, CPU))))
         assert torch.equal(parts[-1], batches_of(loaded))
     assert torch.equal(torch.cat(parts, dim=1), whole)
 
 
-def test_a_broken_picture_is_stood_in_for_by_one_that_is_not_its_partner(folder: Path) -> None:
+def test_a_broken_image_is_stood_in_for_by_one_that_is_not_its_partner(folder: Path) -> None:
     truncate_noise(folder / "img2.png")
-    dataset = make_crops(folder, num_steps=40, same_picture=False)
+    dataset = make_crops(folder, num_steps=40, same_image=False)
     seen = batches_of(dataset)[:, :, :, 0, 0, 0].reshape(-1, 2).numpy()
     planned = np.concatenate([dataset.plan(step).pairs for step in range(40)])
     first = np.where(planned[:, 0] == 1, 2, planned[:, 0])
     second = np.where(planned[:, 1] == 1, 2, planned[:, 1])
-    second = np.where(second == first, second + 1, second)  # only a stand-in can be the other picture
+    second = np.where(second == first, second + 1, second)  # only a stand-in can be the other image
     assert (planned == 1).any(axis=0).all() and (planned == (1, 2)).all(axis=1).any()
     assert np.array_equal(seen, np.stack([first, second], axis=1))
 
 
-def test_one_picture_is_too_few_for_pairs_of_two(folder: Path) -> None:
-    with pytest.raises(ValueError, match="--positive d takes two pictures, and there is one"):
+def test_one_image_is_too_few_for_pairs_of_two(folder: Path) -> None:
+    with pytest.raises(ValueError, match="--positive d takes two images, and there is one"):
         build_train_loader(make_args(folder, data_range="1-1/2-7", positive="d"), num_steps=1)
     assert build_train_loader(make_args(folder, data_range="1-1/2-7", positive="c"), num_steps=1)
 
 
-def test_a_picture_is_never_paired_with_itself_for_want_of_another(folder: Path) -> None:
+def test_a_image_is_never_paired_with_itself_for_want_of_another(folder: Path) -> None:
     truncate_noise(folder / "img2.png")
     loader, _ = build_train_loader(make_args(folder, data_range="1-2/3-7", positive="d"), num_steps=4)
     with pytest.raises(TrainingSetError):

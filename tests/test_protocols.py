@@ -11,18 +11,18 @@ from data.protocols import PROTOCOLS, get_protocol, protocol_of_kernel
 
 
 @pytest.fixture
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (60, 84, 3), dtype=np.uint8)
 
 
 def widths(name: str, scale: int) -> list[float]:
-    return [case.kernel["sig"] for case in get_protocol(name, scale).cases]
+    return [test_kernel.kernel["sig"] for test_kernel in get_protocol(name, scale).test_kernels]
 
 
 def test_cdsr_has_nine_kernels_by_value():
-    cases = get_protocol("cdsr", 2).cases
+    test_kernels = get_protocol("cdsr", 2).test_kernels
     diagonal = math.pi / 4
-    assert [case.covariance for case in cases] == [
+    assert [test_kernel.covariance for test_kernel in test_kernels] == [
         (1, 1, 0),
         (3, 1, 0),
         (3, 1, diagonal),
@@ -33,17 +33,19 @@ def test_cdsr_has_nine_kernels_by_value():
         (5, 3, diagonal),
         (5, 5, 0),
     ]
-    assert [case.label for case in cases[:3]] == ["1.0_1.0_0.0", "3.0_1.0_0.0", "3.0_1.0_0.8"]
+    assert [test_kernel.label for test_kernel in test_kernels[:3]] == ["1.0_1.0_0.0", "3.0_1.0_0.0", "3.0_1.0_0.8"]
     for scale, largest in ((3, (1, 4, 7)), (4, (1, 5, 9))):
-        cases = get_protocol("cdsr", scale).cases
-        assert len(cases) == 9 and sorted({case.variance_1 for case in cases}) == list(largest)
+        test_kernels = get_protocol("cdsr", scale).test_kernels
+        assert len(test_kernels) == 9 and sorted({test_kernel.variance_1 for test_kernel in test_kernels}) == list(
+            largest
+        )
 
 
 def test_cdsr_sv_has_modes_one_to_five():
-    assert [case.sv_mode for case in get_protocol("cdsr-sv", 2).cases] == [1, 2, 3, 4, 5]
+    assert [test_kernel.sv_mode for test_kernel in get_protocol("cdsr-sv", 2).test_kernels] == [1, 2, 3, 4, 5]
     for name in ("cdsr", "cdsr-sv"):
         protocol = get_protocol(name, 2, sv_mode=6)
-        assert protocol.name == "cdsr-sv" and [case.sv_mode for case in protocol.cases] == [6]
+        assert protocol.name == "cdsr-sv" and [test_kernel.sv_mode for test_kernel in protocol.test_kernels] == [6]
 
 
 def test_widths_of_dasr_iso_and_gaussian8():
@@ -53,13 +55,13 @@ def test_widths_of_dasr_iso_and_gaussian8():
     assert widths("gaussian8", 4) == pytest.approx([1.8, 2.0, 2.2, 2.4, 2.6, 2.8, 3.0, 3.2])
     assert widths("gaussian8", 3) == pytest.approx([1.35, 1.5, 1.65, 1.8, 1.95, 2.1, 2.25, 2.4])
     assert widths("gaussian8", 2)[:2] == pytest.approx([0.8, 0.8 + 0.8 / 7]) and widths("gaussian8", 2)[-1] == 1.6
-    case = get_protocol("dasr-iso", 2).cases[1]
-    assert case.covariance == pytest.approx((0.36, 0.36, 0))
+    test_kernel = get_protocol("dasr-iso", 2).test_kernels[1]
+    assert test_kernel.covariance == pytest.approx((0.36, 0.36, 0))
 
 
 def test_dasr_aniso_has_the_nine_kernels_of_its_paper():
-    cases = get_protocol("dasr-aniso", 4, noise=5).cases
-    assert [tuple(case.kernel.values()) for case in cases] == [
+    test_kernels = get_protocol("dasr-aniso", 4, noise=5).test_kernels
+    assert [tuple(test_kernel.kernel.values()) for test_kernel in test_kernels] == [
         (2, 0.2, 0),
         (2, 1, 10),
         (3.5, 1.5, 30),
@@ -70,19 +72,19 @@ def test_dasr_aniso_has_the_nine_kernels_of_its_paper():
         (4, 3, 165),
         (4, 4, 180),
     ]
-    assert cases[2].covariance == (12.25, 2.25, math.pi / 6)
+    assert test_kernels[2].covariance == (12.25, 2.25, math.pi / 6)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_labels_differ_and_descriptions_are_json(name, scale):
     protocol = get_protocol(name, scale, noise=15)
-    labels = [case.label for case in protocol.cases]
+    labels = [test_kernel.label for test_kernel in protocol.test_kernels]
     assert len(set(labels)) == len(labels)
     description = json.loads(json.dumps(protocol.describe()))
     assert description["protocol"] == name and description["noise"] == 15 and description["noise_seed"] == 0
     assert description["degradation"] == ("cdsr" if name.startswith("cdsr") else "dasr")
-    assert [case["label"] for case in description["cases"]] == labels
+    assert [test_kernel["label"] for test_kernel in description["test_kernels"]] == labels
 
 
 @pytest.mark.parametrize(
@@ -102,33 +104,36 @@ def test_what_does_not_exist_is_refused(arguments, message):
 
 def test_names_of_prepared_files():
     protocol = get_protocol("cdsr", 2)
-    case = protocol.cases[2]
-    assert (protocol.hr_folder, protocol.lr_folder(case)) == ("HR_si", "LR_mode0_noise0")
-    assert protocol.hr_stem("baby", case) == protocol.lr_stem("baby", case) == "baby_3.0_1.0_0.8"
-    assert get_protocol("cdsr", 4, noise=15).lr_folder(case) == "LR_mode0_noise15"
-    assert get_protocol("cdsr", 4, noise=2.5).lr_folder(case) == "LR_mode0_noise2.5"
+    test_kernel = protocol.test_kernels[2]
+    assert (protocol.hr_folder, protocol.lr_folder(test_kernel)) == ("HR_si", "LR_mode0_noise0")
+    assert protocol.hr_stem("baby", test_kernel) == protocol.lr_stem("baby", test_kernel) == "baby_3.0_1.0_0.8"
+    assert get_protocol("cdsr", 4, noise=15).lr_folder(test_kernel) == "LR_mode0_noise15"
+    assert get_protocol("cdsr", 4, noise=2.5).lr_folder(test_kernel) == "LR_mode0_noise2.5"
 
     protocol = get_protocol("cdsr-sv", 2)
-    case = protocol.cases[4]
-    assert (protocol.hr_folder, protocol.lr_folder(case)) == ("HR_sv", "LR_mode5_noise0")
-    assert protocol.hr_stem("101085", case) == protocol.lr_stem("101085", case) == "101085"
+    test_kernel = protocol.test_kernels[4]
+    assert (protocol.hr_folder, protocol.lr_folder(test_kernel)) == ("HR_sv", "LR_mode5_noise0")
+    assert protocol.hr_stem("101085", test_kernel) == protocol.lr_stem("101085", test_kernel) == "101085"
 
     protocol = get_protocol("dasr-aniso", 4, noise=10)
-    case = protocol.cases[1]
-    assert (protocol.hr_folder, protocol.lr_folder(case)) == ("HR", "LR_dasr-aniso_noise10")
-    assert (protocol.hr_stem("baby", case), protocol.lr_stem("baby", case)) == ("baby", "baby_2.0_1.0_10.0")
+    test_kernel = protocol.test_kernels[1]
+    assert (protocol.hr_folder, protocol.lr_folder(test_kernel)) == ("HR", "LR_dasr-aniso_noise10")
+    assert (protocol.hr_stem("baby", test_kernel), protocol.lr_stem("baby", test_kernel)) == (
+        "baby",
+        "baby_2.0_1.0_10.0",
+    )
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_the_picture_is_found_in_its_file_names(name):
+def test_the_image_is_found_in_its_file_names(name):
     protocol = get_protocol(name, 2)
-    for case in protocol.cases:
-        assert protocol.picture_of(protocol.lr_stem("my_pic_1.0", case), case) == "my_pic_1.0"
-        assert protocol.picture_of(protocol.hr_stem("my_pic_1.0", case), case, hr=True) == "my_pic_1.0"
-    assert get_protocol("cdsr", 2).picture_of("baby_9.0_9.0_0.0", get_protocol("cdsr", 2).cases[0]) is None
+    for test_kernel in protocol.test_kernels:
+        assert protocol.image_of(protocol.lr_stem("my_pic_1.0", test_kernel), test_kernel) == "my_pic_1.0"
+        assert protocol.image_of(protocol.hr_stem("my_pic_1.0", test_kernel), test_kernel, hr=True) == "my_pic_1.0"
+    assert get_protocol("cdsr", 2).image_of("baby_9.0_9.0_0.0", get_protocol("cdsr", 2).test_kernels[0]) is None
 
 
-def test_noise_is_exactly_the_level_and_decided_by_picture_and_case():
+def test_noise_is_exactly_the_level_and_decided_by_image_and_case():
     clean, noisy = get_protocol("dasr-iso", 2), get_protocol("dasr-iso", 2, noise=10)
     grey = np.full((96, 96, 3), 128, dtype=np.uint8)
     assert all((lr == 128).all() for lr in clean.degrade("a", grey))
@@ -137,33 +142,33 @@ def test_noise_is_exactly_the_level_and_decided_by_picture_and_case():
     assert abs(np.corrcoef(lr.reshape(4, -1)) - np.eye(4)).max() < 0.05
     np.testing.assert_array_equal(lr, noisy.degrade("a", grey))
     assert (lr != noisy.degrade("b", grey)).mean() > 0.9
-    assert noisy.seed("a", noisy.cases[0]) == 130689126039024  # the same on every machine
+    assert noisy.seed("a", noisy.test_kernels[0]) == 130689126039024  # the same on every machine
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_cases_one_at_a_time_are_the_same(name, picture, monkeypatch):
+def test_cases_one_at_a_time_are_the_same(name, image, monkeypatch):
     protocol = get_protocol(name, 3, noise=5)
-    together = protocol.degrade("a", picture)
+    together = protocol.degrade("a", image)
     monkeypatch.setattr("data.protocols.CASES_TOGETHER", 1)
-    for lr, alone in zip(together, protocol.degrade("a", picture), strict=True):
+    for lr, alone in zip(together, protocol.degrade("a", image), strict=True):
         assert lr.shape == (20, 28, 3) and lr.dtype == np.uint8
         difference = np.abs(lr.astype(int) - alone)
         assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
 
 
 def test_crop_keeps_the_upper_left():
-    picture = np.arange(7 * 8 * 3, dtype=np.uint8).reshape(7, 8, 3)
-    np.testing.assert_array_equal(get_protocol("cdsr", 3).crop(picture), picture[:6, :6])
+    image = np.arange(7 * 8 * 3, dtype=np.uint8).reshape(7, 8, 3)
+    np.testing.assert_array_equal(get_protocol("cdsr", 3).crop(image), image[:6, :6])
 
 
 # One kernel from flags
 
 
-def test_a_kernel_of_the_protocol_is_the_protocol_cut_down(picture):
+def test_a_kernel_of_the_protocol_is_the_protocol_cut_down(image):
     whole = get_protocol("cdsr", 2, noise=15)
     alone = protocol_of_kernel(DegradationConfig(scale=2, sig1=3.0, sig2=1.0, theta=0.785, noise=15))
     assert alone.name == "cdsr" and alone.slug == "cdsr_3.0_1.0_0.8_noise15"
-    difference = np.abs(alone.degrade("a", picture)[0].astype(int) - whole.degrade("a", picture)[2])
+    difference = np.abs(alone.degrade("a", image)[0].astype(int) - whole.degrade("a", image)[2])
     assert difference.max() <= 1
     assert protocol_of_kernel(DegradationConfig(scale=2, sv_mode=3)).slug == "cdsr-sv_mode3_noise0"
 
@@ -187,10 +192,14 @@ def test_a_kernel_of_the_protocol_is_the_protocol_cut_down(picture):
     ],
     ids=str,
 )
-def test_any_kernel_can_be_a_protocol(options, name, label, covariance, picture):
+def test_any_kernel_can_be_a_protocol(options, name, label, covariance, image):
     protocol = protocol_of_kernel(DegradationConfig(scale=2, **options))
-    assert (protocol.name, protocol.cases[0].label, protocol.cases[0].covariance) == (name, label, covariance)
-    assert protocol.degrade("a", picture)[0].shape == (30, 42, 3)
+    assert (protocol.name, protocol.test_kernels[0].label, protocol.test_kernels[0].covariance) == (
+        name,
+        label,
+        covariance,
+    )
+    assert protocol.degrade("a", image)[0].shape == (30, 42, 3)
 
 
 @pytest.mark.parametrize(("degradation", "names"), [("cdsr", "sig1"), ("dasr", "lambda_1")])

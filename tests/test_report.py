@@ -10,24 +10,24 @@ import numpy as np
 import pytest
 
 import test as program
-from utils.evaluation.embeddings import Embeddings, write_embeddings
-from utils.evaluation.results import Result, write_results
-from utils.pictures.image import write_image
-from utils.report import write_report
-from utils.report.__main__ import main as report
-from utils.report.groups import read_groups
-from utils.report.published_figures import BICUBIC_PRINTED, published
-from utils.report.showcase import NUM_SHOWN, choose, read_showcase
+from evaluation.embeddings import Embeddings, write_embeddings
+from evaluation.report import write_report
+from evaluation.report.__main__ import main as report
+from evaluation.report.groups import read_groups
+from evaluation.report.published_results import BICUBIC_PRINTED, published
+from evaluation.report.showcase import NUM_SHOWN, choose, read_showcase
+from evaluation.results import Result, write_results
+from utils.image import write_image
 
 LABELS = [f"k{number}" for number in range(9)]
 
 
 def write_result(folder: Path, test_set: str, psnr: float, *, labels: list[str] = LABELS, **more: object) -> None:
     rows = [Result("p", label, {"psnr": psnr, "ssim": 0.95}, 0.1) for label in labels]
-    cases = [{"label": label, "sv_mode": 0} for label in labels]
+    test_kernels = [{"label": label, "sv_mode": 0} for label in labels]
     context = {
         "set": test_set,
-        "protocol": {"protocol": "cdsr", "scale": 2, "noise": 0.0, "cases": cases},
+        "protocol": {"protocol": "cdsr", "scale": 2, "noise": 0.0, "test_kernels": test_kernels},
         "checkpoint": {"model": "CDSR_S"},
         **more,
     }
@@ -93,18 +93,18 @@ def test_the_command_takes_runs_folders_and_files(
 
 def test_the_showcase_holds_the_extremes_once() -> None:
     rows = [
-        Result(f"p{n}", case, {"psnr": n + shift})
+        Result(f"p{n}", test_kernel, {"psnr": n + shift})
         for n in range(30)
-        for case, shift in (("a", 0), ("b", 0.4), ("c", 2))
+        for test_kernel, shift in (("a", 0), ("b", 0.4), ("c", 2))
     ]
     chosen = choose({"Set": [*rows, Result("bad", "a", error="truncated")]})
-    best = [row.picture for group, _, row in chosen if group == "best"]
-    worst = [row.picture for group, _, row in chosen if group == "worst"]
+    best = [row.image for group, _, row in chosen if group == "best"]
+    worst = [row.image for group, _, row in chosen if group == "worst"]
     assert best == [f"p{n}" for n in range(29, 29 - NUM_SHOWN, -1)]
     assert worst == [f"p{n}" for n in range(NUM_SHOWN)]
-    assert {row.case for _, _, row in chosen} == {"b"}  # nearest to the picture's mean
+    assert {row.kernel for _, _, row in chosen} == {"b"}  # nearest to the image's mean
     few = choose({"Set": rows[:9]})
-    assert [row.picture for _, _, row in few] == ["p2", "p1", "p0"]
+    assert [row.image for _, _, row in few] == ["p2", "p1", "p0"]
 
 
 class Page(HTMLParser):
@@ -131,7 +131,7 @@ class Page(HTMLParser):
 
 
 def make_report(tmp_path: Path, *more: str) -> Path:
-    """A run of bicubic on two tiny pictures, with every part of a report; returns its page."""
+    """A run of bicubic on two tiny images, with every part of a report; returns its page."""
     for number in range(3):
         coarse = np.random.default_rng(number).integers(0, 256, (10, 12, 3), np.uint8)
         write_image(tmp_path / "sets" / "Tiny" / f"p{number}.png", np.kron(coarse, np.ones((6, 6, 1), np.uint8)))
@@ -164,7 +164,7 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path: Path) -> None:
     assert all(link.startswith(("data:image/", "#")) for link in page.links)
     assert not re.search(r"https?://|<link|@import|url\(", text)
     assert page.ids >= {
-        "results", "by-kernel", "pictures", "training", "what-the-encoder-learnt", "what-was-measured",
+        "results", "by-kernel", "images", "training", "what-the-encoder-learnt", "what-was-measured",
     }  # fmt: skip
     assert {link[1:] for link in page.links if link.startswith("#")} <= page.ids
     assert text.count('class="compare"') == 3

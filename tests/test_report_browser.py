@@ -47,9 +47,9 @@ def show(browser: Any, page: Path, *, width: int, dark: bool) -> None:
 
 def screenshot(browser: Any, path: Path) -> np.ndarray:
     browser.save_screenshot(str(path))
-    picture = cv2.imread(str(path))
-    assert picture is not None
-    return picture
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, True)])

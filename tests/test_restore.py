@@ -1,4 +1,4 @@
-"""A person's pictures through the command line: kinds kept, bad ones named, results kept, and the seams of tiles."""
+"""A person's images through the command line: kinds kept, bad ones named, results kept, and the seams of tiles."""
 
 import os
 from pathlib import Path
@@ -7,19 +7,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image as PILImage
 
 import test as command_line
+from inference.upscaler import Upscaler
 from model import create_model, save_model
 from model.pretrained import pretrained_path
 from option import parse_options
-from tests.test_image import save_pil
-from tests.test_picture import SRGB, exif_of, random_pixels
-from utils.inference import Upscaler
-from utils.pictures.picture import Picture, read_picture
-from utils.pictures.picture_file import write_picture
-from utils.pictures.restore import Outcome, OutputOptions, plan, restore_all, restore_picture, tell_time
-from utils.pictures.sources import Source, find_pictures
+from restore.image import Image, read_image
+from restore.image_file import write_image
+from restore.restore import Outcome, OutputOptions, plan, restore_all, restore_image, tell_time
+from restore.sources import Source, find_images
+from tests.test_image_metadata import SRGB, exif_of, random_pixels, save_pil
 
 CPU = torch.device("cpu")
 
@@ -39,24 +38,24 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_every_kind_of_picture_stays_what_it_is(bicubic, channels, bits):
-    picture = Picture(random_pixels(channels, bits), icc_profile=SRGB, exif=exif_of())
-    result = restore_picture(picture, bicubic, CPU)
-    assert result.pixels.shape == (26, 44, channels) and result.pixels.dtype == picture.pixels.dtype
-    assert (result.icc_profile, result.exif) == (SRGB, picture.exif)
+def test_every_kind_of_image_stays_what_it_is(bicubic, channels, bits):
+    image = Image(random_pixels(channels, bits), icc_profile=SRGB, exif=exif_of())
+    result = restore_image(image, bicubic, CPU)
+    assert result.pixels.shape == (26, 44, channels) and result.pixels.dtype == image.pixels.dtype
+    assert (result.icc_profile, result.exif) == (SRGB, image.exif)
     if channels in (1, 3):  # by value: the interpolation, to half a level of its depth
-        lr = torch.from_numpy(picture.pixels.astype(np.float32)).permute(2, 0, 1)[None]
+        lr = torch.from_numpy(image.pixels.astype(np.float32)).permute(2, 0, 1)[None]
         top = 2**bits - 1
         sr = F.interpolate(lr, scale_factor=2, mode="bicubic").clamp(0, top)[0].permute(1, 2, 0).numpy()
         assert np.abs(result.pixels - sr).max() < 0.51 + top * 1e-6
 
 
 def test_depth_is_what_was_asked_for(bicubic):
-    shallow, deep = Picture(np.full((8, 8, 3), 100, np.uint8)), Picture(np.full((8, 8, 3), 25_700, np.uint16))
-    assert (restore_picture(shallow, bicubic, CPU, bits="16").pixels == 25_700).all()
-    assert (restore_picture(deep, bicubic, CPU, bits="8").pixels == 100).all()
-    fine = Picture(np.full((8, 8, 1), 25_701, np.uint16))
-    assert (restore_picture(fine, bicubic, CPU).pixels == 25_701).all()
+    shallow, deep = Image(np.full((8, 8, 3), 100, np.uint8)), Image(np.full((8, 8, 3), 25_700, np.uint16))
+    assert (restore_image(shallow, bicubic, CPU, bits="16").pixels == 25_700).all()
+    assert (restore_image(deep, bicubic, CPU, bits="8").pixels == 100).all()
+    fine = Image(np.full((8, 8, 1), 25_701, np.uint16))
+    assert (restore_image(fine, bicubic, CPU).pixels == 25_701).all()
 
 
 class Tinted(torch.nn.Module):
@@ -75,7 +74,7 @@ class Tinted(torch.nn.Module):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_grey_stays_grey(channels):
     grey = random_pixels(1, 8).repeat(channels, axis=2)
-    result = restore_picture(Picture(grey), Upscaler(Tinted()), CPU).pixels
+    result = restore_image(Image(grey), Upscaler(Tinted()), CPU).pixels
     assert result.shape[2] == channels
     assert (result == result[:, :, :1]).all()
 
@@ -86,7 +85,7 @@ def test_edges_of_alpha_are_unharmed(bicubic):
     disc = ((y - 24) ** 2 + (x - 24) ** 2) < 15**2
     pixels = np.zeros((48, 48, 4), np.uint8)
     pixels[disc] = (240, 140, 20, 255)
-    result = restore_picture(Picture(pixels), bicubic, CPU).pixels
+    result = restore_image(Image(pixels), bicubic, CPU).pixels
     seen = result[..., 3] > 0
     assert np.abs(result[seen][:, :3].astype(int) - (240, 140, 20)).max() <= 12
     inner, outer = ((y - 24) ** 2 + (x - 24) ** 2) < 11**2, ((y - 24) ** 2 + (x - 24) ** 2) > 20**2
@@ -95,21 +94,21 @@ def test_edges_of_alpha_are_unharmed(bicubic):
 
 
 def test_a_folder_keeps_its_tree_and_a_second_run_keeps_the_results(tmp_path, capsys):
-    pictures = tmp_path / "pictures"
+    images = tmp_path / "images"
     for name in ("a.png", "b/写真.webp", "b/c/фото.jpg", "b/d.tif", "e.bmp", ".hidden.png"):
-        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
-        save_pil(pictures / name, Image.fromarray(random_pixels(3, 8)))
-    (pictures / "notes.txt").write_text("no picture")
-    assert demo(pictures, results=tmp_path / "out") == 0
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        save_pil(images / name, PILImage.fromarray(random_pixels(3, 8)))
+    (images / "notes.txt").write_text("no image")
+    assert demo(images, results=tmp_path / "out") == 0
     expected = ["a_x2.png", "b/c/фото_x2.jpg", "b/d_x2.tif", "b/写真_x2.webp", "e_x2.bmp"]
     assert names(tmp_path / "out") == expected
     assert "5 upscaled, 0 kept, 0 failed" in capsys.readouterr().out
-    assert all(read_picture(tmp_path / "out" / name).pixels.shape == (26, 44, 3) for name in expected)
+    assert all(read_image(tmp_path / "out" / name).pixels.shape == (26, 44, 3) for name in expected)
     before = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in expected}
-    assert demo(pictures, results=tmp_path / "out") == 0
+    assert demo(images, results=tmp_path / "out") == 0
     assert "0 upscaled, 5 kept, 0 failed" in capsys.readouterr().out
     assert before == {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in expected}
-    words = ["--model", "bicubic", "--cpu", "--dir_demo", str(pictures), "--results", str(tmp_path / "out")]
+    words = ["--model", "bicubic", "--cpu", "--dir_demo", str(images), "--results", str(tmp_path / "out")]
     assert command_line.main([*words, "--overwrite"]) == 0
     assert "5 upscaled, 0 kept, 0 failed" in capsys.readouterr().out
     assert command_line.main([*words, "--format", "png", "--suffix", ".big"]) == 0
@@ -119,14 +118,16 @@ def test_a_folder_keeps_its_tree_and_a_second_run_keeps_the_results(tmp_path, ca
 def test_every_bad_file_is_named_and_the_others_done(tmp_path, capsys):
     folder = tmp_path / "in"
     folder.mkdir()
-    good = save_pil(folder / "good.png", Image.fromarray(random_pixels(3, 8, 64, 64)))
+    good = save_pil(folder / "good.png", PILImage.fromarray(random_pixels(3, 8, 64, 64)))
     (folder / "empty.png").touch()
     (folder / "half.png").write_bytes(good.read_bytes()[:3000])
     (folder / "words.png").write_text("these are words\n" * 9)
-    save_pil(folder / "bomb.png", Image.new("L", (300, 400)))
-    save_pil(folder / "dot.png", Image.new("RGB", (1, 1), "red"))
-    save_pil(folder / "moving.gif", Image.new("L", (9, 9)), save_all=True, append_images=[Image.new("L", (9, 9), 9)])
-    save_pil(folder / "long.webp", Image.new("RGB", (9000, 3)))
+    save_pil(folder / "bomb.png", PILImage.new("L", (300, 400)))
+    save_pil(folder / "dot.png", PILImage.new("RGB", (1, 1), "red"))
+    save_pil(
+        folder / "moving.gif", PILImage.new("L", (9, 9)), save_all=True, append_images=[PILImage.new("L", (9, 9), 9)]
+    )
+    save_pil(folder / "long.webp", PILImage.new("RGB", (9000, 3)))
     words = ["--model", "bicubic", "--cpu", "--results", str(tmp_path / "out"), "--max_megapixels", "0.1"]
     assert command_line.main([*words, "--dir_demo", str(folder), str(tmp_path / "nowhere.png")]) == 1
     said = capsys.readouterr().out
@@ -134,20 +135,20 @@ def test_every_bad_file_is_named_and_the_others_done(tmp_path, capsys):
     for name, cause in (
         ("empty.png", "the file is empty"),
         ("half.png", ""),
-        ("words.png", "not a picture"),
+        ("words.png", "not an image"),
         ("bomb.png", "0.12 megapixels are more than the 0.1 allowed; --max_megapixels"),
         ("nowhere.png", "no such file or folder"),
         ("", "WEBP holds at most 16383 pixels a side, not 18000x6"),
     ):
         assert any(name in line and cause in line for line in said.splitlines() if line.startswith("failed: ")), name
     assert names(tmp_path / "out") == ["in/dot_x2.png", "in/good_x2.png", "in/moving_x2.png"]
-    assert read_picture(tmp_path / "out/in/dot_x2.png").pixels.tolist() == [[[255, 0, 0]] * 2] * 2
+    assert read_image(tmp_path / "out/in/dot_x2.png").pixels.tolist() == [[[255, 0, 0]] * 2] * 2
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     for folder in ("open", "closed"):
         (tmp_path / folder).mkdir()
-        save_pil(tmp_path / folder / "a.png", Image.new("L", (4, 4)))
+        save_pil(tmp_path / folder / "a.png", PILImage.new("L", (4, 4)))
     look = os.scandir
 
     def scandir(path):
@@ -156,7 +157,7 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
         return look(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    sources, problems = find_pictures([tmp_path])
+    sources, problems = find_images([tmp_path])
     assert [source.relative.as_posix() for source in sources] == ["open/a.png"]
     assert problems == [f"cannot look into {tmp_path / 'closed'}: Permission denied"]
 
@@ -167,7 +168,7 @@ def test_odd_sizes(height, width):
     upscaler = Upscaler(create_model("CDSR_S", 2).eval(), tile=64, centred=True)
     if height * width > 10_000:
         upscaler = Upscaler(create_model("bicubic", 2), tile=64)
-    result = restore_picture(Picture(random_pixels(3, 8, height, width)), upscaler, CPU)
+    result = restore_image(Image(random_pixels(3, 8, height, width)), upscaler, CPU)
     assert result.pixels.shape == (2 * height, 2 * width, 3)
 
 
@@ -175,7 +176,7 @@ def test_files_folders_and_patterns(tmp_path):
     for name in ("a/1.png", "a/b/2.jpg", "a/b/10.jpg", "c/1.png", "c/d/e.JPEG", "c/f.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    tree = lambda *words, **more: [source.relative.as_posix() for source in find_pictures(words, **more)[0]]  # noqa: E731
+    tree = lambda *words, **more: [source.relative.as_posix() for source in find_images(words, **more)[0]]  # noqa: E731
     assert tree(tmp_path / "a") == ["1.png", "b/2.jpg", "b/10.jpg"]
     assert tree(tmp_path / "a", tmp_path / "c") == ["a/1.png", "a/b/2.jpg", "a/b/10.jpg", "c/1.png", "c/d/e.JPEG"]
     assert tree(f"{tmp_path}/*/b/*.jpg") == ["a/b/2.jpg", "a/b/10.jpg"]
@@ -184,8 +185,8 @@ def test_files_folders_and_patterns(tmp_path):
     assert tree(tmp_path, leave_out=tmp_path / "a") == ["c/1.png", "c/d/e.JPEG"]  # earlier results
     assert tree(tmp_path / "a/b", leave_out=tmp_path / "a") == ["2.jpg", "10.jpg"]  # unless they are what is asked for
     (tmp_path / "empty").mkdir()
-    problems = find_pictures([tmp_path / "nowhere", tmp_path / "empty", f"{tmp_path}/*.xyz"])[1]
-    assert len(problems) == 3 and all("no pictures in" in problem for problem in problems[1:])
+    problems = find_images([tmp_path / "nowhere", tmp_path / "empty", f"{tmp_path}/*.xyz"])[1]
+    assert len(problems) == 3 and all("no images in" in problem for problem in problems[1:])
 
 
 def test_names_of_results_never_collide(tmp_path):
@@ -200,23 +201,23 @@ def test_names_of_results_never_collide(tmp_path):
     assert [source for source, _ in plan(again, tmp_path, OutputOptions())] == sources
 
 
-def test_a_picture_is_never_written_over(tmp_path, bicubic):
-    path = save_pil(tmp_path / "a.png", Image.new("L", (4, 4)))
+def test_a_image_is_never_written_over(tmp_path, bicubic):
+    path = save_pil(tmp_path / "a.png", PILImage.new("L", (4, 4)))
     options = OutputOptions(suffix="", overwrite=True)
     outcome = restore_all(plan([Source(path, Path("a.png"))], tmp_path, options), bicubic, CPU, options)
-    assert "over its own picture" in outcome.failed[0]
-    assert read_picture(path).pixels.shape == (4, 4, 1)
+    assert "over its own image" in outcome.failed[0]
+    assert read_image(path).pixels.shape == (4, 4, 1)
 
 
-def test_running_out_of_memory_or_disk_fails_one_picture_alone(tmp_path, bicubic, monkeypatch):
-    paths = [save_pil(tmp_path / f"{name}.png", Image.new("L", (40, 40))) for name in "ab"]
+def test_running_out_of_memory_or_disk_fails_one_image_alone(tmp_path, bicubic, monkeypatch):
+    paths = [save_pil(tmp_path / f"{name}.png", PILImage.new("L", (40, 40))) for name in "ab"]
     planned = plan([Source(path, Path(path.name)) for path in paths], tmp_path / "out", OutputOptions())
     calls = iter([MemoryError(), OSError(28, "No space left on device")])
 
     def fails(*args, **options):
         raise next(calls)
 
-    monkeypatch.setattr("utils.pictures.restore.restore_picture", fails)
+    monkeypatch.setattr("restore.restore.restore_image", fails)
     outcome = restore_all(planned, bicubic, CPU, OutputOptions())
     assert len(outcome.failed) == 2 and not outcome.done
     assert "not enough memory" in outcome.failed[0] and "No space left" in outcome.failed[1]
@@ -230,10 +231,10 @@ def test_the_summary_counts():
 
 
 def test_the_time_is_told_before_starting_where_it_is_long(tmp_path, caplog, monkeypatch):
-    path = save_pil(tmp_path / "large.png", Image.new("L", (1000, 1000)))
-    small = save_pil(tmp_path / "small.png", Image.new("L", (50, 50)))
+    path = save_pil(tmp_path / "large.png", PILImage.new("L", (1000, 1000)))
+    small = save_pil(tmp_path / "small.png", PILImage.new("L", (50, 50)))
     upscaler = Upscaler(create_model("CDSR_S", 2).eval())
-    monkeypatch.setattr("utils.pictures.restore.seconds_per_pixel", lambda upscaler, device: 2e-4)
+    monkeypatch.setattr("restore.restore.seconds_per_pixel", lambda upscaler, device: 2e-4)
     with caplog.at_level("INFO", logger="cdsr"):
         assert tell_time([small], upscaler, CPU) == 0
         assert not caplog.records
@@ -265,8 +266,8 @@ def test_shipped_weights_are_chosen_by_name(tmp_path, monkeypatch, capsys, caplo
     shipped = tmp_path / "cdsr_s_x2.safetensors"
     save_model(create_model("CDSR_S", 2), shipped, {})
     monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
-    picture = save_pil(tmp_path / "a.png", Image.new("L", (20, 20), 90))
-    words = ["--cpu", "--dir_demo", str(picture), "--results", str(tmp_path / "out")]
+    image = save_pil(tmp_path / "a.png", PILImage.new("L", (20, 20), 90))
+    words = ["--cpu", "--dir_demo", str(image), "--results", str(tmp_path / "out")]
     assert command_line.main(words) == 0
     assert "no weights are shipped for CDSR x2: taking CDSR_S" in caplog.text
     assert str(shipped) in caplog.text
@@ -293,7 +294,7 @@ def test_shipped_weights_are_chosen_by_noise(tmp_path, monkeypatch):
 def test_tiles_show_no_seams():
     """The mean step across tile borders is at most 1.05 times that elsewhere, and tiled and whole agree to 45 dB.
 
-    With weights as drawn, but for the gammas, which let DQA see the pooled feature; `benchmarks/own_pictures.py` does
+    With weights as drawn, but for the gammas, which let DQA see the pooled feature; `benchmarks/own_images.py` does
     this with trained weights on a photograph.
     """
     torch.manual_seed(0)
@@ -305,17 +306,17 @@ def test_tiles_show_no_seams():
     lr = F.interpolate(coarse, size=(160, 160), mode="bicubic").clamp(0, 255)
     whole, tiled = Upscaler(model)(lr), Upscaler(model, tile=64)(lr)
     assert 10 * torch.log10(255**2 / (whole - tiled).square().mean()) > 45
-    from benchmarks.own_pictures import seam_ratio
+    from benchmarks.own_images import seam_ratio
 
     assert seam_ratio(tiled, whole, tile=64, scale=2) < 1.05
 
 
 def test_write_read_of_upscaled_metadata(tmp_path, bicubic):
     path = tmp_path / "a.jpg"
-    write_picture(path, Picture(random_pixels(3, 8), icc_profile=SRGB, exif=exif_of()), file_format="JPEG")
+    write_image(path, Image(random_pixels(3, 8), icc_profile=SRGB, exif=exif_of()), file_format="JPEG")
     assert demo(path, results=tmp_path / "out") == 0
-    result = read_picture(tmp_path / "out/a_x2.jpg")
-    exif = Image.Exif()
+    result = read_image(tmp_path / "out/a_x2.jpg")
+    exif = PILImage.Exif()
     exif.load(result.exif)
     assert result.icc_profile == SRGB
     assert exif.get_ifd(0x8769)[0xA002] == 44  # the new width

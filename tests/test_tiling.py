@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inference import memory
+from inference.tiles import overlap_of, super_resolve_bands, tile_starts
+from inference.upscaler import VIEWS, Upscaler, _turned, _turned_back
 from model import create_model
 from model.bicubic import Bicubic
-from utils import memory
-from utils.inference import VIEWS, Upscaler, _turned, _turned_back
-from utils.tiling import overlap_of, super_resolve_bands, tile_starts
 
 
-def random_picture(height: int, width: int, seed: int = 0) -> Tensor:
+def random_image(height: int, width: int, seed: int = 0) -> Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 255
 
 
@@ -31,7 +31,7 @@ def small_model():
 
 @pytest.mark.parametrize(("height", "width"), [(100, 133), (61, 200), (5, 90), (12, 12), (1, 1), (3, 500), (97, 49)])
 def test_the_code_in_tiles_is_the_code_of_the_whole(small_model, height, width):
-    lr = random_picture(height, width)
+    lr = random_image(height, width)
     with torch.inference_mode():
         features = [small_model.encoder.lpe(lr / 255, tile) for tile in (None, 16, 40, 64)]
     for feature in features[1:]:
@@ -54,14 +54,14 @@ class Blur(torch.nn.Module):
 @pytest.mark.parametrize("tile", [32, 40, 64, 100])
 @pytest.mark.parametrize(("height", "width"), [(100, 133), (33, 200), (65, 64), (20, 300), (1, 90)])
 def test_tiles_of_a_local_model_give_the_whole_exactly(tile, height, width):
-    lr = random_picture(height, width)
+    lr = random_image(height, width)
     model = Blur()
     whole = model.super_resolve(lr, model.encode(lr)).clamp(0, 255)
     torch.testing.assert_close(Upscaler(model, tile=tile)(lr), whole)
 
 
 def test_bands_come_once_in_order_and_cover_everything():
-    lr = random_picture(150, 90)
+    lr = random_image(150, 90)
     bands = list(super_resolve_bands(lambda piece: F.interpolate(piece, scale_factor=3), lr, scale=3, tile=48))
     assert [rows.start for rows, _ in bands[1:]] == [rows.stop for rows, _ in bands[:-1]]
     assert (bands[0][0].start, bands[-1][0].stop) == (0, 450)
@@ -81,9 +81,9 @@ def test_a_step_between_tiles_is_blended_away():
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_views_are_undone(view):
-    lr = random_picture(5, 8)
+    lr = random_image(5, 8)
     assert torch.equal(_turned_back(_turned(lr, view), view), lr)
-    assert len({tuple(_turned(random_picture(4, 4), other).flatten().tolist()) for other in VIEWS}) == 8
+    assert len({tuple(_turned(random_image(4, 4), other).flatten().tolist()) for other in VIEWS}) == 8
 
 
 class SFold(Bicubic):
@@ -98,7 +98,7 @@ class SFold(Bicubic):
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 def test_the_grid_of_s_fold_training_is_found_and_centred(scale):
-    lr = F.interpolate(random_picture(8, 9), size=(40, 52), mode="bicubic").clamp(5, 250)
+    lr = F.interpolate(random_image(8, 9), size=(40, 52), mode="bicubic").clamp(5, 250)
     plain = Bicubic(scale=scale)
     assert Upscaler(plain, centred=True).shift == 0
     upscaler = Upscaler(SFold(scale=scale), centred=True)
@@ -108,7 +108,7 @@ def test_the_grid_of_s_fold_training_is_found_and_centred(scale):
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_self_ensemble_brings_all_views_to_one_grid(scale):
-    lr = F.interpolate(random_picture(8, 9), size=(40, 52), mode="bicubic").clamp(5, 250)
+    lr = F.interpolate(random_image(8, 9), size=(40, 52), mode="bicubic").clamp(5, 250)
     model = SFold(scale=scale)
     inside = (..., slice(16, -16), slice(16, -16))
     for centred in (False, True):
@@ -140,7 +140,7 @@ class Hungry(Blur):
     ],
 )
 def test_tiles_are_halved_when_memory_runs_out(error, caplog):
-    lr = random_picture(100, 130)
+    lr = random_image(100, 130)
     upscaler = Upscaler(Hungry(40, error))
     torch.testing.assert_close(upscaler(lr), Upscaler(Blur())(lr))
     assert upscaler.tile == 32  # 130 -> 65 -> 32
@@ -165,7 +165,7 @@ class Overflows(Blur):
 
 @pytest.mark.parametrize("tile", [None, 32])
 def test_what_is_not_finite_in_low_precision_is_computed_in_float32(tile):
-    lr = random_picture(40, 50)
+    lr = random_image(40, 50)
     expected = Upscaler(Blur(), tile=tile)(lr)
     torch.testing.assert_close(Upscaler(Overflows(), precision="bf16", tile=tile)(lr), expected)
 
@@ -173,7 +173,7 @@ def test_what_is_not_finite_in_low_precision_is_computed_in_float32(tile):
 def test_progress_counts_tiles():
     seen: list[tuple[int, int]] = []
     upscaler = Upscaler(Blur(), tile=48)
-    for _ in upscaler.bands(random_picture(100, 70), on_tile=lambda done, total: seen.append((done, total))):
+    for _ in upscaler.bands(random_image(100, 70), on_tile=lambda done, total: seen.append((done, total))):
         pass
     assert seen == [(done, 6) for done in range(7)]
 

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 import main
+from training.guard import MAX_SKIPPED_STEPS
+from training.step import TrainingStep
+from training.validation import Validation
 from utils.checkpoint import StateStore, load_weights
-from utils.pictures.image import write_image
-from utils.training.guard import MAX_SKIPPED_STEPS
-from utils.training.step import TrainingStep
-from utils.training.validation import Validation
+from utils.image import write_image
 
 ROOT = Path(__file__).parent.parent
 RUN = Path("experiment/tiny_x2_s-fold_aniso")
@@ -29,13 +29,13 @@ RUN = Path("experiment/tiny_x2_s-fold_aniso")
 
 @pytest.fixture
 def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Six smooth random pictures in an empty working folder."""
+    """Six smooth random images in an empty working folder."""
     monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)
     for index in range(6):
         coarse = torch.from_numpy(generator.uniform(0, 255, (1, 3, 9, 11)))
-        picture = torch.nn.functional.interpolate(coarse, size=(72, 88), mode="bicubic").clamp(0, 255)
-        write_image(tmp_path / "HR" / f"{index}.png", picture[0].permute(1, 2, 0).round().to(torch.uint8).numpy())
+        image = torch.nn.functional.interpolate(coarse, size=(72, 88), mode="bicubic").clamp(0, 255)
+        write_image(tmp_path / "HR" / f"{index}.png", image[0].permute(1, 2, 0).round().to(torch.uint8).numpy())
     return tmp_path / "HR"
 
 
@@ -162,7 +162,7 @@ def test_the_best_and_the_last_model_stay(photographs: Path, monkeypatch: pytest
 def test_a_collapsed_encoder_is_named(
     photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The spread of the codes over the held-out pictures stands in the log; where there is none, a warning does."""
+    """The spread of the codes over the held-out images stands in the log; where there is none, a warning does."""
     words = tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "1", "--test_every", "1")
     with caplog.at_level("INFO", logger="cdsr"):
         assert main.main(words) == 0
@@ -227,7 +227,7 @@ def test_a_folder_that_cannot_be_written_keeps_the_last_good_state(
     assert StateStore(kept).load()[0]["progress"]["epoch"] == 2
 
 
-def test_pictures_that_vanish_cost_no_step(
+def test_images_that_vanish_cost_no_step(
     photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert main.main(tiny(photographs)) == 0
@@ -263,8 +263,8 @@ def test_signals_to_a_real_process_save_the_state(photographs: Path, stop_signal
     ("change", "message"),
     [
         (["--dir_data", "nowhere"], "nowhere is missing"),
-        (["--dir_data", "experiment"], "holds no pictures: looked for"),
-        (["--patch_size", "48"], "none of its 6 readable pictures is at least 96 pixels"),
+        (["--dir_data", "experiment"], "holds no images: looked for"),
+        (["--patch_size", "48"], "none of its 6 readable images is at least 96 pixels"),
         (["--model", "CSDR"], "known: CDSR, CDSR_S, CDSR_S_oracle, CDSR_oracle, DASR, DASR_S, bicubic"),
         (["--model", "bicubic"], "nothing to train"),
         (["--pre_train", "nowhere.pt"], "no checkpoint at nowhere.pt"),

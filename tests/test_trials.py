@@ -67,4 +67,4 @@ def test_comparisons_run_from_the_command_line(
     table1.main()
     rows = json.loads(Path("table1.json").read_text())["rows"]
     assert {name[:2] for name in rows} == {"cd", "d:", "c:"}
-    assert all(0 <= row["picture probe (%)"] <= 100 for seeds in rows.values() for row in seeds)
+    assert all(0 <= row["image probe (%)"] <= 100 for seeds in rows.values() for row in seeds)

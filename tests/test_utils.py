@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from inference.tiles import tile_starts
+from inference.upscaler import Upscaler
 from model.bicubic import Bicubic
+from training.schedule import Phase, Schedule
 from utils.device import select_device
-from utils.inference import Upscaler
 from utils.randomness import generator_for, random_states, restore_random_states, seed_everything
 from utils.run import RunLogger, prepare_run, run_name
-from utils.tiling import tile_starts
-from utils.training.schedule import Phase, Schedule
-from utils.training.signals import StopRequest
+from utils.signals import StopRequest
 
 
 def test_phases_and_steps_of_the_paper() -> None:

@@ -20,9 +20,8 @@ from PIL import Image
 
 import test as command_line
 from model import create_model, save_model
-from tests.test_image import save_pil
-from tests.test_picture import random_pixels
-from utils.pictures.picture import read_picture
+from restore.image import read_image
+from tests.test_image_metadata import random_pixels, save_pil
 from web.__main__ import main, parse_options
 from web.service import Service, draw_code
 
@@ -44,10 +43,10 @@ def service(tmp_path: Path, weights: Path) -> Service:
 
 
 def test_the_service_gives_what_the_command_line_gives(tmp_path, service, weights):
-    picture = save_pil(tmp_path / "été.png", Image.fromarray(random_pixels(4, 8, 30, 41)))
+    image = save_pil(tmp_path / "été.png", Image.fromarray(random_pixels(4, 8, 30, 41)))
     tiles = []
-    result = service.upscale(picture, "CDSR_S", 2, lambda done, total: tiles.append((done, total)))
-    words = ["--cpu", "--model", "CDSR_S", "--pre_train", str(weights), "--dir_demo", str(picture)]
+    result = service.upscale(image, "CDSR_S", 2, lambda done, total: tiles.append((done, total)))
+    words = ["--cpu", "--model", "CDSR_S", "--pre_train", str(weights), "--dir_demo", str(image)]
     assert command_line.main([*words, "--results", str(tmp_path / "out")]) == 0
     assert result.path.read_bytes() == (tmp_path / "out/été_x2.png").read_bytes()
     assert result.path.name == "été_x2.png"
@@ -58,21 +57,21 @@ def test_the_service_gives_what_the_command_line_gives(tmp_path, service, weight
     assert figure.dtype == np.uint8 and figure.shape[2] == 3 and figure.std() > 10
 
 
-def test_weights_for_noisy_pictures_are_offered_apart(tmp_path, monkeypatch):
+def test_weights_for_noisy_images_are_offered_apart(tmp_path, monkeypatch):
     monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
     for index, name in enumerate(("cdsr_s_x2", "cdsr_s_x4", "cdsr_s_x4_noise15")):
         torch.manual_seed(index)
         save_model(create_model("CDSR_S", int(name[8])), tmp_path / f"{name}.safetensors", {})
     service = Service(torch.device("cpu"), tmp_path / "visitors")
-    assert service.models() == ["CDSR_S", "CDSR_S (noisy pictures)"]
-    assert service.scales("CDSR_S") == [2, 4] and service.scales("CDSR_S (noisy pictures)") == [4]
-    picture = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 20, 21)))
-    clean, noisy = (service.upscale(picture, model, 4).restored for model in service.models())
+    assert service.models() == ["CDSR_S", "CDSR_S (noisy images)"]
+    assert service.scales("CDSR_S") == [2, 4] and service.scales("CDSR_S (noisy images)") == [4]
+    image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 20, 21)))
+    clean, noisy = (service.upscale(image, model, 4).restored for model in service.models())
     assert clean.shape == noisy.shape and (clean != noisy).any()
 
 
 def test_several_visitors_get_their_own_results(tmp_path, service):
-    """Four at once, of two pictures of the same name."""
+    """Four at once, of two images of the same name."""
     paths = []
     for index, folder in enumerate("ab"):
         (tmp_path / folder).mkdir()
@@ -89,7 +88,7 @@ def test_the_service_refuses_in_words_for_a_visitor(tmp_path, service):
     words.write_text("these are words")
     large = save_pil(tmp_path / "large.png", Image.new("L", (101, 50)))
     good = save_pil(tmp_path / "good.png", Image.new("L", (10, 10)))
-    for path, message in ((words, "This is no picture we can read: not a picture"), (large, "0.0 megapixels are more")):
+    for path, message in ((words, "This is no image we can read: not an image"), (large, "0.0 megapixels are more")):
         with pytest.raises(ValueError, match=message) as error:
             service.upscale(path, "CDSR_S", 2)
         assert str(tmp_path) not in str(error.value)
@@ -97,7 +96,7 @@ def test_the_service_refuses_in_words_for_a_visitor(tmp_path, service):
         service.upscale(good, "CDSR", 4)
     half = tmp_path / "half.png"
     half.write_bytes(save_pil(tmp_path / "whole.png", Image.fromarray(random_pixels(3, 8, 60, 60))).read_bytes()[:4000])
-    with pytest.raises(ValueError, match="This picture is damaged"):
+    with pytest.raises(ValueError, match="This image is damaged"):
         service.preview(half)
     assert service.preview(good).shape == (10, 10, 3)
     with pytest.raises(ValueError, match=r"cannot read half\.png") as error:
@@ -235,7 +234,7 @@ def test_the_page_in_a_browser(page, browser, tmp_path, weights):
     skimage = pytest.importorskip("skimage")
     screens = Path(os.environ.get("CDSR_SCREENSHOTS", tmp_path))
     with Image.open(Path(skimage.__file__).parent / "data/astronaut.png") as astronaut:
-        picture = save_pil(tmp_path / "astronaut.png", astronaut.crop((96, 0, 352, 230)))
+        image = save_pil(tmp_path / "astronaut.png", astronaut.crop((96, 0, 352, 230)))
 
     def find(selector: str):
         return next(
@@ -249,7 +248,7 @@ def test_the_page_in_a_browser(page, browser, tmp_path, weights):
     browser.get(url)
     chooser = wait_for(lambda: browser.find_elements("css selector", "#upload input[type=file]"))[0]
 
-    # What is no picture is refused, by name and by content, and said so.
+    # What is no image is refused, by name and by content, and said so.
     fake = tmp_path / "fake.png"
     fake.write_text("these are words")
     chooser.send_keys(str(fake))
@@ -257,7 +256,7 @@ def test_the_page_in_a_browser(page, browser, tmp_path, weights):
     browser.save_screenshot(str(screens / "page-refused.png"))
 
     chooser = wait_for(lambda: browser.find_elements("css selector", "#upload input[type=file]"))[0]
-    chooser.send_keys(str(picture))
+    chooser.send_keys(str(image))
     wait_for(lambda: "Ready" in text("#status"))
     find("#go").click()
     link = wait_for(lambda: find("#download a[href]"), 120)
@@ -276,10 +275,10 @@ def test_the_page_in_a_browser(page, browser, tmp_path, weights):
     # The download is what the command line gives, byte for byte.
     link.click()
     downloaded = wait_for(lambda: [path for path in (tmp_path / "downloads").glob("*.png") if path.stat().st_size])[0]
-    words = ["--cpu", "--model", "CDSR_S", "--pre_train", str(weights), "--dir_demo", str(picture)]
+    words = ["--cpu", "--model", "CDSR_S", "--pre_train", str(weights), "--dir_demo", str(image)]
     assert command_line.main([*words, "--results", str(tmp_path / "out")]) == 0
     assert downloaded.read_bytes() == (tmp_path / "out/astronaut_x2.png").read_bytes()
-    assert read_picture(downloaded).pixels.shape == (460, 512, 3)
+    assert read_image(downloaded).pixels.shape == (460, 512, 3)
 
     # At the width of a phone nothing has to be scrolled sideways.
     browser.set_window_size(500, 900)  # headless Chromium's narrowest; the emulation below goes to 390

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from utils.truth import Truth
+from utils.known_degradation import KnownDegradation
 
 
 class SuperResolver(Protocol):
-    """Every network of the registry: a code for a picture, and an SR picture under that code."""
+    """Every network of the registry: a code for an image, and an SR image under that code."""
 
     scale: int
 
@@ -23,13 +23,13 @@ class SuperResolver(Protocol):
 
 
 @runtime_checkable
-class Informed(Protocol):
-    """A network that is told the truth: its code is made of it, and its `encode` refuses to guess."""
+class NonBlind(Protocol):
+    """A network that is told the known_degradation: its code is made of it, and its `encode` refuses to guess."""
 
     def fit_kernels(self, kernels: Tensor) -> None:
         """Learn before training what the kernels (N, k, k) to come look like."""
 
-    def encode_truth(self, truth: Truth) -> Tensor:
+    def encode_degradation(self, known_degradation: KnownDegradation) -> Tensor:
         """Codes (B, D) of B degradations, on the network's device."""
 
 
@@ -70,40 +70,40 @@ class Contrast(Stateful, Protocol):
 
 
 class Degrader(Protocol):
-    """A degradation from HR to LR pictures."""
+    """A degradation from HR to LR images."""
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Any:
         """Draw the parameters of a batch on the CPU."""
 
     def apply(self, hr: Tensor, parameters: Any, noise_generator: torch.Generator | None) -> Tensor:
-        """Degrade HR pictures on their device."""
+        """Degrade HR images on their device."""
 
-    def truth(self, parameters: Any) -> Truth | None:
-        """What a model may be told of them; None where the blur varies over the picture."""
+    def known_degradation(self, parameters: Any) -> KnownDegradation | None:
+        """What a model may be told of them; None where the blur varies over the image."""
 
 
 class Sample(Protocol):
-    """An LR picture with its HR original; both (H, W, 3) uint8 RGB."""
+    """An LR image with its HR original; both (H, W, 3) uint8 RGB."""
 
     @property
-    def picture(self) -> str:
-        """Name of the picture."""
+    def image(self) -> str:
+        """Name of the image."""
 
     @property
-    def case(self) -> str:
+    def kernel(self) -> str:
         """Label of the kernel."""
 
     @property
     def lr(self) -> np.ndarray:
-        """The degraded picture."""
+        """The degraded image."""
 
     @property
     def hr(self) -> np.ndarray:
         """The original."""
 
     @property
-    def truth(self) -> Truth | None:
-        """What degraded it, of one picture; None where that is not known."""
+    def known_degradation(self) -> KnownDegradation | None:
+        """What degraded it, of one image; None where that is not known."""
 
 
 class Samples(Protocol):
@@ -111,7 +111,7 @@ class Samples(Protocol):
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """(picture, case) of every sample, known without reading any."""
+        """(image, test kernel) of every sample, known without reading any."""
 
     def __len__(self) -> int:
         """Number of samples."""

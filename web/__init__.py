@@ -1,1 +1,1 @@
-"""A web page that upscales a picture: `python -m web` (needs requirements-web.txt)."""
+"""A web page that upscales an image: `python -m web` (needs requirements-web.txt)."""

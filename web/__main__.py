@@ -16,11 +16,11 @@ from web.service import Service
 
 def parse_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line of the page."""
-    parser = argparse.ArgumentParser(prog="python -m web", description="Serve a web page that upscales pictures.")
+    parser = argparse.ArgumentParser(prog="python -m web", description="Serve a web page that upscales images.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: let other machines in")
     parser.add_argument("--port", type=int, default=7860, help="0: any that is free")
     parser.add_argument("--max_upload", type=float, default=20.0, help="largest file taken, megabytes")
-    parser.add_argument("--max_megapixels", type=float, default=16.0, help="largest picture taken")
+    parser.add_argument("--max_megapixels", type=float, default=16.0, help="largest image taken")
     parser.add_argument("--queue", type=int, default=20, help="visitors who may wait")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", choices=("single", "half", "bf16"), default="single")

@@ -1,22 +1,22 @@
-"""The page itself, in Gradio: picture in; slider, code and file out. No font, script or counter from outside."""
+"""The page itself, in Gradio: image in; slider, code and file out. No font, script or counter from outside."""
 
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 
-from utils.pictures.sources import SUFFIXES
+from restore.sources import SUFFIXES
 from web.service import Result, Service, draw_code
 
 TITLE = "CDSR: blind super-resolution"
-INTRODUCTION = """# Upscale a picture
-The network estimates how the picture was blurred, from the picture alone, and enlarges it accordingly.
+INTRODUCTION = """# Upscale an image
+The network estimates how the image was blurred, from the image alone, and enlarges it accordingly.
 Photographs that are small, soft or scaled down gain most.
 
 PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF, up to {megapixels:g} megapixels. Depth, transparency, profile and metadata
 stay. Files are removed after an hour."""
 CODE_EXPLAINED = (
-    "What the encoder estimated from this picture, content and degradation in one: pictures that are blurred alike "
+    "What the encoder estimated from this image, content and degradation in one: images that are blurred alike "
     "have codes alike. It steers every block of the network."
 )
 THEME = gr.themes.Soft(
@@ -32,7 +32,7 @@ footer {display: none !important}
 
 
 def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
-    """Lay out the page; one picture is upscaled at a time, the others wait in a queue."""
+    """Lay out the page; one image is upscaled at a time, the others wait in a queue."""
 
     def check(upload: str) -> tuple[str | None, gr.Image, str]:
         try:
@@ -54,15 +54,15 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[tuple[np.ndarray, np.ndarray], str, np.ndarray, str, gr.Column]:
         if upload is None:
-            raise gr.Error("Drop a picture first.", title="No picture", print_exception=False)
+            raise gr.Error("Drop an image first.", title="No image", print_exception=False)
         try:
             result: Result = service.upscale(
                 Path(upload), model, scale, lambda done, total: progress((done, total), desc="upscaling", unit="tiles")
             )
         except (ValueError, OSError) as error:
             raise gr.Error(str(error), title="Not upscaled", print_exception=False) from error
-        pictures = (result.plain, result.restored)
-        return pictures, str(result.path), draw_code(result.code), result.description, gr.Column(visible=True)
+        images = (result.plain, result.restored)
+        return images, str(result.path), draw_code(result.code), result.description, gr.Column(visible=True)
 
     models = service.models()
     scales = service.scales(models[0])
@@ -70,7 +70,7 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         gr.Markdown(INTRODUCTION.format(megapixels=service.max_pixels / 1e6))
         with gr.Row():
             with gr.Column():
-                upload = gr.File(label="Picture", file_types=sorted(SUFFIXES), height=150, elem_id="upload")
+                upload = gr.File(label="Image", file_types=sorted(SUFFIXES), height=150, elem_id="upload")
                 preview = gr.Image(
                     visible=False, interactive=False, show_label=False, buttons=[], height=180, elem_id="preview"
                 )

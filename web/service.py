@@ -1,4 +1,4 @@
-"""What the page does, without the page: models at hand, a picture upscaled, views to compare, files swept away."""
+"""What the page does, without the page: models at hand, an image upscaled, views to compare, files swept away."""
 
 import math
 import shutil
@@ -15,15 +15,15 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from inference.upscaler import Upscaler
 from model import MODELS, check_blind, create_model, open_model
 from model.pretrained import pretrained_path
-from utils.inference import Upscaler
-from utils.pictures.picture import Picture, count_pixels, read_picture
-from utils.pictures.restore import OutputOptions, plan, restore_file, restore_picture
-from utils.pictures.sources import Source
+from restore.image import Image, count_pixels, read_image
+from restore.restore import OutputOptions, plan, restore_file, restore_image
+from restore.sources import Source
 
 SCALES = (1, 2, 3, 4)
-NOISY = " (noisy pictures)"
+NOISY = " (noisy images)"
 """Follows the name of a model where its shipped weights were trained with noise."""
 
 VIEW_SIDE = 2000
@@ -35,7 +35,7 @@ KEEP_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Result:
-    """What the page shows for a picture.
+    """What the page shows for an image.
 
     Args:
         path: the file to download.
@@ -52,13 +52,13 @@ class Result:
 
 
 class Service:
-    """Upscales for the page, one picture at a time.
+    """Upscales for the page, one image at a time.
 
     Args:
         device: where the models are.
         folder: below which visitors' files lie.
         precision: of the networks.
-        max_pixels: largest picture taken.
+        max_pixels: largest image taken.
         weights: weights of one's own by model name and scale, beside the shipped ones.
     """
 
@@ -82,7 +82,7 @@ class Service:
         self._busy = threading.Lock()
 
     def models(self) -> list[str]:
-        """Names of the models with weights; those for noisy pictures stand apart."""
+        """Names of the models with weights; those for noisy images stand apart."""
         return sorted({name for name, _ in self.weights})
 
     def scales(self, model: str) -> list[int]:
@@ -93,13 +93,13 @@ class Service:
         """Look at a file's header.
 
         Raises:
-            ValueError: it is no picture, or too large; in words for the visitor, who knows no paths.
+            ValueError: it is no image, or too large; in words for the visitor, who knows no paths.
         """
         try:
             num_pixels = count_pixels(path, max_pixels=2**62)
         except ValueError as error:
             raise ValueError(
-                f"This is no picture we can read: {str(error).removeprefix(f'cannot read {path}: ')}"
+                f"This is no image we can read: {str(error).removeprefix(f'cannot read {path}: ')}"
             ) from error
         if num_pixels > self.max_pixels:
             raise ValueError(
@@ -108,18 +108,18 @@ class Service:
             )
 
     def preview(self, path: Path, side: int = 480) -> np.ndarray:
-        """A visitor's picture, (H, W, 3) uint8, shrunk to fit. ValueError as `check`, and where it is damaged."""
+        """A visitor's image, (H, W, 3) uint8, shrunk to fit. ValueError as `check`, and where it is damaged."""
         self.check(path)
         try:
-            picture = read_picture(path, max_pixels=self.max_pixels)
+            image = read_image(path, max_pixels=self.max_pixels)
         except ValueError as error:
-            raise ValueError(f"This picture is damaged: {str(error).removeprefix(f'cannot read {path}: ')}") from error
-        height, width = picture.pixels.shape[:2]
+            raise ValueError(f"This image is damaged: {str(error).removeprefix(f'cannot read {path}: ')}") from error
+        height, width = image.pixels.shape[:2]
         shown = min(1.0, side / max(height, width))
-        return _view(picture, (max(round(width * shown), 1), max(round(height * shown), 1)))
+        return _view(image, (max(round(width * shown), 1), max(round(height * shown), 1)))
 
     def upscale(self, path: Path, model: str, scale: int, on_tile: Callable[[int, int], None] | None = None) -> Result:
-        """Upscale a visitor's picture as `test.py --dir_demo` does.
+        """Upscale a visitor's image as `test.py --dir_demo` does.
 
         Raises:
             ValueError: as `check`, or there are no weights for that model and scale.
@@ -150,19 +150,19 @@ class Service:
         return self._upscalers[model, scale]
 
     def _result(self, path: Path, target: Path, upscaler: Upscaler, seconds: float) -> Result:
-        picture, restored = read_picture(path, max_pixels=self.max_pixels), read_picture(target, max_pixels=2**62)
-        height, width = picture.pixels.shape[:2]
+        image, restored = read_image(path, max_pixels=self.max_pixels), read_image(target, max_pixels=2**62)
+        height, width = image.pixels.shape[:2]
         large_height, large_width = restored.pixels.shape[:2]
         shown = min(1.0, VIEW_SIDE / max(large_height, large_width))
         size = (max(round(large_width * shown), 1), max(round(large_height * shown), 1))
         bicubic = Upscaler(create_model("bicubic", upscaler.scale), tile="auto")
-        plain = restore_picture(picture, bicubic, torch.device("cpu"), bits="8")
+        plain = restore_image(image, bicubic, torch.device("cpu"), bits="8")
         shrunk = "" if shown == 1 else ", shown smaller than it is"
         return Result(
             path=target,
             plain=_view(plain, size),
             restored=_view(restored, size),
-            code=upscaler.code(_seen(picture), self.device),
+            code=upscaler.code(_seen(image), self.device),
             description=f"{width} × {height} → {large_width} × {large_height} pixels in {seconds:.1f} s{shrunk}",
         )
 
@@ -187,18 +187,18 @@ def _shipped() -> dict[tuple[str, int], Path]:
     return found
 
 
-def _seen(picture: Picture) -> np.ndarray:
+def _seen(image: Image) -> np.ndarray:
     """(H, W, 3) float32 in [0, 255] of the colour."""
-    return picture.colour.repeat(3 // picture.colour.shape[2], axis=2).astype(np.float32) * (
-        255 / np.iinfo(picture.pixels.dtype).max
+    return image.colour.repeat(3 // image.colour.shape[2], axis=2).astype(np.float32) * (
+        255 / np.iinfo(image.pixels.dtype).max
     )
 
 
-def _view(picture: Picture, size: tuple[int, int]) -> np.ndarray:
+def _view(image: Image, size: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8 over a light grey where there is alpha, at the size (width, height) that the page shows."""
-    seen = _seen(picture)
-    if picture.alpha is not None:
-        share = picture.alpha[:, :, None].astype(np.float32) / np.iinfo(picture.pixels.dtype).max
+    seen = _seen(image)
+    if image.alpha is not None:
+        share = image.alpha[:, :, None].astype(np.float32) / np.iinfo(image.pixels.dtype).max
         seen = seen * share + 236 * (1 - share)
     if size != seen.shape[1::-1]:
         seen = cv2.resize(seen, size, interpolation=cv2.INTER_AREA)

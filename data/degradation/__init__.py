@@ -1,4 +1,4 @@
-"""Degradations of HR pictures to LR ones: options, random draws, blur, downsampling, noise."""
+"""Degradations of HR images to LR ones: options, random draws, blur, downsampling, noise."""
 
 from data.degradation.config import (
     BLUR_TYPES,

@@ -1,7 +1,7 @@
-"""Blur by one kernel per picture or per block of a picture, with subsampling in the same strided convolution.
+"""Blur by one kernel per image or per block of an image, with subsampling in the same strided convolution.
 
-Kernels are correlated with the picture, not flipped. A depthwise convolution whose channels are all planes of all
-pictures was the fastest of what was tried on CPUs, and is plain arithmetic per output pixel on GPUs.
+Kernels are correlated with the image, not flipped. A depthwise convolution whose channels are all planes of all
+images was the fastest of what was tried on CPUs, and is plain arithmetic per output pixel on GPUs.
 """
 
 import itertools
@@ -23,14 +23,14 @@ def blur(planes: Tensor, kernels: Tensor, *, padding: Padding, stride: int = 1) 
     """Blur (B, M, H, W) by kernels (B, k, k) of odd size, and keep rows and columns 0, stride, 2*stride, ...
 
     The M planes of a row (colours, patches) share its kernel. Returns (B, M, ceil(H/stride), ceil(W/stride)).
-    ValueError for a picture too small to be reflected.
+    ValueError for an image too small to be reflected.
     """
     radius = kernels.shape[-1] // 2
     height, width = planes.shape[-2:]
     if padding == "reflect" and min(height, width) <= radius:
         raise ValueError(
-            f"a picture of {width}x{height} pixels (width x height) is too small for a kernel of {2 * radius + 1}: "
-            f"reflecting its edges takes more than {radius} pixels a side; give a larger picture or a smaller kernel"
+            f"an image of {width}x{height} pixels (width x height) is too small for a kernel of {2 * radius + 1}: "
+            f"reflecting its edges takes more than {radius} pixels a side; give a larger image or a smaller kernel"
         )
     return _correlate(planes, kernels, stride, radius=radius, padding=padding)
 

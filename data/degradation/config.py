@@ -27,7 +27,7 @@ class DegradationConfig:
     sig, or sig1, sig2 and theta, or lambda_1, lambda_2 and theta: one fixed kernel (tests). theta is 0 where not
     given.
     noise: standard deviation in grey levels of 0 to 255; training draws from 0 to it.
-    sv_mode: 0, or 1 to 6 for blur that varies over the picture, and then no width is read.
+    sv_mode: 0, or 1 to 6 for blur that varies over the image, and then no width is read.
     """
 
     degradation: str = "cdsr"

@@ -15,22 +15,22 @@ from torch import Tensor
 Edges = Literal["replicate", "symmetric"]
 
 
-def s_fold(picture: Tensor, scale: int) -> Tensor:
+def s_fold(image: Tensor, scale: int) -> Tensor:
     """Rows and columns 0, s, 2s, ...: (..., H, W) to (..., ceil(H/s), ceil(W/s))."""
-    return picture[..., ::scale, ::scale]
+    return image[..., ::scale, ::scale]
 
 
-def bicubic_downsample(picture: Tensor, scale: int, edges: Edges = "symmetric") -> Tensor:
+def bicubic_downsample(image: Tensor, scale: int, edges: Edges = "symmetric") -> Tensor:
     """(..., H, W) of any range to (..., ceil(H/s), ceil(W/s)), neither rounded nor clipped.
 
-    edges: what lies outside the picture. "symmetric" mirrors it, as MATLAB's `imresize(picture, 1/s)` does;
+    edges: what lies outside the image. "symmetric" mirrors it, as MATLAB's `imresize(image, 1/s)` does;
     "replicate" repeats the outermost pixel, as the published DASR code does. They differ in the outermost two LR
     pixels alone.
     """
-    height, width = picture.shape[-2:]
-    rows = bicubic_matrix(height, scale, edges, picture.device, picture.dtype)  # (h, H)
-    columns = bicubic_matrix(width, scale, edges, picture.device, picture.dtype)  # (w, W)
-    return rows @ (picture @ columns.T)
+    height, width = image.shape[-2:]
+    rows = bicubic_matrix(height, scale, edges, image.device, image.dtype)  # (h, H)
+    columns = bicubic_matrix(width, scale, edges, image.device, image.dtype)  # (w, W)
+    return rows @ (image @ columns.T)
 
 
 @lru_cache(maxsize=32)

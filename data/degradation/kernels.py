@@ -1,4 +1,4 @@
-"""Gaussian blur kernels, one per picture, made all at once.
+"""Gaussian blur kernels, one per image, made all at once.
 
 A kernel is the density of a two-dimensional Gaussian on the pixel grid. Its covariance has the eigenvalues
 variance_1 and variance_2; the eigenvector of the first lies theta radians from the x axis (columns) towards the y
@@ -47,9 +47,9 @@ def gaussian_kernels(variance_1: Tensor, variance_2: Tensor, theta: Tensor, *, s
 def block_covariances(
     mode: int, *, scale: int, rows: int, columns: int, seeds: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Kernel parameters of spatially variant mode 1 to 6 for a picture of rows x columns blocks.
+    """Kernel parameters of spatially variant mode 1 to 6 for an image of rows x columns blocks.
 
-    seeds: (B,) integers, one per picture, from which mode 5 draws; the others are the same for every picture.
+    seeds: (B,) integers, one per image, from which mode 5 draws; the others are the same for every image.
     Returns variance_1, variance_2, theta (radians), each (B, rows, columns) float64.
     """
     a, b = (2.5 - 0.175) * scale, 0.175 * scale

@@ -7,7 +7,7 @@ from utils.device import send
 
 
 def gaussian_noise(shape: torch.Size, level: Tensor, generator: torch.Generator) -> Tensor:
-    """Noise of the given shape (B, ...), whose standard deviation is level (B,), in the units of the picture.
+    """Noise of the given shape (B, ...), whose standard deviation is level (B,), in the units of the image.
 
     It is drawn on the generator's device, independently for each value. level: on the CPU; copied without waiting.
     """
@@ -16,6 +16,6 @@ def gaussian_noise(shape: torch.Size, level: Tensor, generator: torch.Generator)
     return noise.mul_(level.reshape(-1, *(1,) * (len(shape) - 1)))
 
 
-def quantise(picture: Tensor) -> Tensor:
+def quantise(image: Tensor) -> Tensor:
     """Clip to [0, 255] and round to whole grey levels (ties to even); the type stays."""
-    return picture.clamp(0, 255).round()
+    return image.clamp(0, 255).round()

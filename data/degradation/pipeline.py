@@ -19,14 +19,14 @@ from data.degradation.downsample import bicubic_downsample
 from data.degradation.kernels import block_covariances, gaussian_kernels
 from data.degradation.noise import gaussian_noise, quantise
 from utils.device import send
-from utils.truth import Truth
+from utils.known_degradation import KnownDegradation
 
-CLEAN_RATE = {"cdsr": 0.2, "dasr": 0.0}  # share of training pictures without noise
+CLEAN_RATE = {"cdsr": 0.2, "dasr": 0.0}  # share of training images without noise
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What was drawn for each of B pictures: CPU tensors of shape (B,), the same in both conventions."""
+    """What was drawn for each of B images: CPU tensors of shape (B,), the same in both conventions."""
 
     variance_1: Tensor  # eigenvalues of the kernel's covariance, squared HR pixels
     variance_2: Tensor
@@ -40,7 +40,7 @@ class Parameters:
 
     @classmethod
     def of(cls, variance_1: float, variance_2: float, theta: float, noise: float = 0.0, seed: int = 0) -> "Parameters":
-        """One picture's."""
+        """One image's."""
         floats = torch.tensor([[variance_1], [variance_2], [theta], [noise]], dtype=torch.float64)
         return cls(floats[0], floats[1], floats[2], floats[3], torch.tensor([seed]))
 
@@ -83,12 +83,12 @@ class Degradation:
         corner = self.config.scale - 1 if shifted else 0
         return gaussian_kernels(variance_1, variance_2, theta, size=self.config.blur_kernel, corner=corner)
 
-    def truth(self, parameters: Parameters) -> Truth | None:
-        """What a model may be told of pictures under these parameters; None where the blur varies over the picture."""
+    def known_degradation(self, parameters: Parameters) -> KnownDegradation | None:
+        """What a model may be told of images under these parameters; None where the blur varies over the image."""
         if self.config.sv_mode:
             return None
         kernels = self.kernels(parameters.variance_1, parameters.variance_2, parameters.theta)
-        return Truth(kernels, parameters.noise.float())
+        return KnownDegradation(kernels, parameters.noise.float())
 
     def apply(self, hr: Tensor, parameters: Parameters, noise_generator: torch.Generator | None = None) -> Tensor:
         """Degrade a batch on its device.
@@ -102,7 +102,7 @@ class Degradation:
     def blur_and_downsample(self, hr: Tensor, parameters: Parameters) -> Tensor:
         """Take the first two steps of `apply`; the result is not rounded."""
         if len(parameters) != len(hr):
-            raise ValueError(f"{len(hr)} pictures with parameters for {len(parameters)}: give one row for each")
+            raise ValueError(f"{len(hr)} images with parameters for {len(parameters)}: give one row for each")
         planes = hr.reshape(len(hr), -1, *hr.shape[-2:])  # (B, N*C, H, W)
         if self.config.sv_mode:
             lr = self._blur_blocks(planes, parameters)
@@ -119,7 +119,7 @@ class Degradation:
         """Take the last two steps of `apply`: noise, drawn independently for every value, and 8 bits."""
         if bool((parameters.noise > 0).any()):
             if noise_generator is None:
-                raise ValueError("the noise level is not 0: give a noise_generator on the device of the pictures")
+                raise ValueError("the noise level is not 0: give a noise_generator on the device of the images")
             lr = lr + gaussian_noise(lr.shape, parameters.noise, noise_generator)
         return quantise(lr)
 

@@ -1,0 +1,185 @@
+"""What the encoder learnt: its codes over images and kernels, drawn and probed (CDSR, table 1).
+
+Two linear classifiers read the code. One names the kernel of images that it has not seen: how much the code knows
+of the degradation. One names the image under kernels that it has not seen: how much it knows of the content.
+"""
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import TSNE
+from sklearn.model_selection import GroupKFold, cross_val_score
+from tqdm import tqdm
+
+from evaluation.codes import COLLAPSED, code_spread
+from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR
+from inference.upscaler import code_of
+from utils.files import replacing, write_json
+from utils.image import to_tensor
+from utils.interfaces import Samples, SuperResolver
+
+Points = npt.NDArray[np.float64]
+
+NUM_FOLDS = 5
+LARGEST_LEGEND = 12
+SEED = 0
+MARKERS = "osD^vP*X<>ph"
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Codes (N, D) float32 with the kernel and the image of each."""
+
+    codes: npt.NDArray[np.float32]
+    kernels: tuple[str, ...]
+    images: tuple[str, ...]
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether all codes are equal: the encoder then tells nothing."""
+        return code_spread(torch.from_numpy(self.codes)) <= COLLAPSED
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Mean accuracy of a linear classifier over folds, beside that of guessing; None where there is too little."""
+
+    accuracy: float | None
+    chance: float
+    num_classes: int
+    held_out: str
+
+
+@torch.inference_mode()
+def collect_embeddings(model: SuperResolver, samples: Mapping[str, Samples], *, device: torch.device) -> Embeddings:
+    """Encode every sample of every set; one that is corrupt is left out."""
+    codes, kernels, images = [], [], []
+    for name, testset in samples.items():
+        for index in tqdm(range(len(testset)), desc=f"{name} codes", leave=False, disable=None):
+            try:
+                sample = testset[index]
+            except ValueError as error:
+                tqdm.write(f"{name}: {error}")
+                continue
+            code = code_of(model, to_tensor(sample.lr)[None].to(device), sample.known_degradation)
+            codes.append(code[0].float().cpu().numpy())
+            kernels.append(sample.kernel)
+            images.append(f"{name}/{sample.image}")
+    if not codes or not codes[0].size:
+        raise ValueError("--embeddings has no codes to show: give a model with an encoder (CDSR, DASR) and a set")
+    return Embeddings(np.stack(codes), tuple(kernels), tuple(images))
+
+
+def probe(codes: Points, labels: tuple[str, ...], groups: tuple[str, ...], held_out: str) -> Probe:
+    """Train a logistic regression on some groups and test it on the others, in up to five folds."""
+    num_classes, num_folds = len(set(labels)), min(NUM_FOLDS, len(set(groups)))
+    counts = [labels.count(label) for label in set(labels)]
+    chance = max(counts) / len(labels)
+    if num_classes < 2 or num_folds < 2:
+        return Probe(None, chance, num_classes, held_out)
+    # One scale for all dimensions: a dimension that rests in the training folds must not explode in the test fold.
+    codes = (codes - codes.mean(axis=0)) / max(float(codes.std(axis=0).mean()), 1e-12)
+    classifier = LogisticRegression(max_iter=2000)
+    folds = GroupKFold(num_folds, shuffle=True, random_state=SEED)
+    scores = cross_val_score(classifier, codes, np.array(labels), groups=np.array(groups), cv=folds)
+    return Probe(float(np.mean(scores)), chance, num_classes, held_out)
+
+
+def write_embeddings(stem: Path, embeddings: Embeddings) -> str:
+    """Write `stem`.npz (codes and labels), .png (PCA and t-SNE) and .json (the two numbers); returns them in words."""
+    codes = embeddings.codes.astype(np.float64)
+    if embeddings.collapsed:  # what is left is rounding
+        codes = np.zeros_like(codes)
+    kernel = probe(codes, embeddings.kernels, embeddings.images, "images")
+    content = probe(codes, embeddings.images, embeddings.kernels, "kernels")
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, codes=embeddings.codes, kernels=np.array(embeddings.kernels), images=np.array(embeddings.images)
+    )
+    with replacing(stem.with_name(stem.name + ".npz")) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+    draw_embeddings(embeddings, stem.with_name(stem.name + ".png"))
+    content_json = {
+        "num_codes": len(codes),
+        "collapsed": embeddings.collapsed,
+        "probes": {"kernel": asdict(kernel), "image": asdict(content)},
+    }
+    write_json(stem.with_name(stem.name + ".json"), content_json)
+    warning = ["warning: all codes are equal: the encoder has collapsed"] if embeddings.collapsed else []
+    return "\n".join([*warning, describe("kernel", kernel), describe("image", content)])
+
+
+def describe(name: str, result: Probe) -> str:
+    """One line for people."""
+    if result.accuracy is None:
+        return f"linear probe for the {name}: too few images or kernels"
+    return (
+        f"linear probe for the {name}: {100 * result.accuracy:.1f} % of {result.num_classes} classes "
+        f"(guessing: {100 * result.chance:.1f} %), on {result.held_out} it has not seen"
+    )
+
+
+def draw_embeddings(embeddings: Embeddings, path: Path) -> None:
+    """Draw PCA and t-SNE, in rows, coloured by kernel and by image, in columns."""
+    codes = embeddings.codes.astype(np.float64)
+    planes = {"PCA": np.zeros((len(codes), 2)) if embeddings.collapsed else _pca(codes)}
+    if len(codes) > 3 and not embeddings.collapsed:
+        planes["t-SNE"] = _tsne(codes)
+    figure = Figure(figsize=(12.0, 0.6 + 4.6 * len(planes)), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(planes), 2, squeeze=False)
+    for row, (name, points) in zip(grid, planes.items(), strict=True):
+        _scatter(row[0], points, embeddings.kernels, f"{name}, coloured by kernel")
+        _scatter(row[1], points, embeddings.images, f"{name}, coloured by image")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, facecolor="white")
+
+
+def _pca(codes: Points) -> Points:
+    num = min(2, *codes.shape)
+    points = PCA(num, random_state=SEED).fit_transform(codes)
+    return np.pad(points, ((0, 0), (0, 2 - num)))
+
+
+def _tsne(codes: Points) -> Points:
+    perplexity = min(30.0, (len(codes) - 1) / 3)
+    reduced = PCA(min(50, *codes.shape), random_state=SEED).fit_transform(codes)
+    return np.asarray(TSNE(2, perplexity=perplexity, init="pca", random_state=SEED).fit_transform(reduced))
+
+
+def _scatter(axes: Axes, points: Points, labels: tuple[str, ...], title: str) -> None:
+    """One colour and marker a label; a legend where there are few enough."""
+    names = list(dict.fromkeys(labels))
+    hues = np.linspace(0, 1, len(names), endpoint=False)
+    size = float(np.clip(6000 / len(points), 10, 60))
+    for index, (name, hue) in enumerate(zip(names, hues, strict=True)):
+        own = points[[label == name for label in labels]]
+        colour = _colour(float(hue))
+        marker = MARKERS[index % len(MARKERS)] if len(names) <= LARGEST_LEGEND else "o"
+        axes.scatter(own[:, 0], own[:, 1], s=size, color=colour, marker=marker, alpha=0.8, linewidths=0, label=name)
+    axes.set_title(title, color=TEXT_COLOUR, fontsize=12, loc="left")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_color(GRID_COLOUR)
+    if len(names) <= LARGEST_LEGEND:
+        legend = axes.legend(fontsize=8, ncols=math.ceil(len(names) / 6), framealpha=0.85, edgecolor=GRID_COLOUR)
+        for text in legend.get_texts():
+            text.set_color(SOFT_COLOUR)
+
+
+def _colour(hue: float) -> tuple[float, float, float]:
+    """A colour wheel of about even lightness."""
+    angle = 2 * math.pi * hue
+    wheel = [0.5 + 0.38 * math.cos(angle - shift) for shift in (0.0, 2 * math.pi / 3, 4 * math.pi / 3)]
+    return wheel[0], 0.85 * wheel[1], wheel[2]

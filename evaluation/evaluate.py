@@ -1,0 +1,189 @@
+"""The one evaluation that training and testing share: read samples, upscale, measure.
+
+Reading (and degrading) the samples to come, and measuring and writing those that are done, go on in threads beside
+the network. Rows come out in the order of the samples.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from evaluation.measures import Measures
+from evaluation.results import Result
+from evaluation.rowlog import RowLog
+from inference.memory import is_out_of_memory
+from inference.upscaler import Upscaler
+from utils.device import synchronize
+from utils.image import to_tensor, to_uint8
+from utils.interfaces import Sample, Samples
+
+NUM_AHEAD = 4
+"""Samples read ahead of the network."""
+
+NUM_FINISHERS = 2
+"""Threads that measure and write."""
+
+OUT_OF_MEMORY = "out of memory: try --chop, or --precision bf16"
+
+logger = logging.getLogger("cdsr")
+
+OnResult = Callable[[Sample, np.ndarray], None]
+
+
+def evaluate(
+    upscaler: Upscaler,
+    samples: Samples,
+    *,
+    device: torch.device,
+    name: str,
+    measures: Measures | None = None,
+    on_result: OnResult | None = None,
+    indices: Sequence[int] | None = None,
+    row_log: RowLog | None = None,
+    overlap: bool = True,
+    progress: bool = True,
+) -> list[Result]:
+    """Upscale samples and measure them, `scale` border pixels off.
+
+    Args:
+        upscaler: the model.
+        samples: a corrupt one raises ValueError when it is indexed, and fails that row alone.
+        device: where the model lives.
+        name: what the progress bar shows.
+        measures: the metrics; by default PSNR and SSIM on Y.
+        on_result: called with each sample and its SR image, (H, W, 3) uint8, maybe in another thread; its row counts
+            as done only afterwards.
+        indices: which samples, by default all.
+        row_log: rows done before, which are not done again; takes the new ones.
+        overlap: read and measure beside the network. Without it each step has the machine for itself, and the first
+            image of a size is upscaled once before it is timed.
+        progress: show a bar with the time left, on a terminal.
+    """
+    keys = samples.keys
+    indices = range(len(keys)) if indices is None else indices
+    done = row_log.rows if row_log else {}
+    todo = [index for index in indices if keys[index] not in done]
+    finish = Finisher(measures or Measures(), border=upscaler.scale, on_result=on_result)
+    results = {index: done[keys[index]] for index in indices if keys[index] in done}
+    if results:
+        logger.info("%s: %d of %d rows were done before", name, len(results), len(indices))
+    clock = Stopwatch(upscaler, device, warm_up=not overlap)
+    disable = None if progress else True  # None: unless on a terminal
+    with tqdm(total=len(indices), initial=len(results), desc=name, leave=False, disable=disable) as bar:
+        for index, row in _run(samples, todo, clock, finish, overlap=overlap):
+            if row.error:
+                logger.warning("%s: %s", name, row.error)
+            if row_log:
+                row_log.append(row)
+            results[index] = row
+            bar.update()
+    return [results[index] for index in indices]
+
+
+class Stopwatch:
+    """The network's own step, timed with the device idle before and after.
+
+    Args:
+        upscaler: the model.
+        device: where it lives.
+        warm_up: upscale the first image of a size once, untimed.
+    """
+
+    def __init__(self, upscaler: Upscaler, device: torch.device, *, warm_up: bool) -> None:
+        self.upscaler = upscaler
+        self.device = device
+        self.warm_up = warm_up
+        self._seen: set[tuple[int, ...]] = set()
+
+    def __call__(self, sample: Sample) -> tuple[np.ndarray, float]:
+        """Upscale a sample's LR image to (H, W, 3) uint8; also the seconds that the network took."""
+        lr = to_tensor(sample.lr).unsqueeze(0).to(self.device)
+        if self.warm_up and lr.shape not in self._seen:
+            self._seen.add(lr.shape)
+            self.upscaler(lr, sample.known_degradation)
+        synchronize(self.device)
+        start = time.perf_counter()
+        sr = self.upscaler(lr, sample.known_degradation)
+        synchronize(self.device)
+        return to_uint8(sr[0]), time.perf_counter() - start
+
+
+class Finisher:
+    """What is done with an SR image; safe in threads."""
+
+    def __init__(self, measures: Measures, *, border: int, on_result: OnResult | None) -> None:
+        self.measures = measures
+        self.border = border
+        self.on_result = on_result
+
+    def __call__(self, sample: Sample, sr: np.ndarray, seconds: float) -> Result:
+        """Measure, then hand on; a pair that cannot be measured fails its row."""
+        try:
+            values = self.measures(sr, sample.hr, border=self.border, image=sample.image)
+        except ValueError as error:
+            return Result(sample.image, sample.kernel, error=f"{sample.image} {sample.kernel}: {error}")
+        if self.on_result:
+            self.on_result(sample, sr)
+        return Result(sample.image, sample.kernel, values=values, seconds=seconds)
+
+
+def _run(
+    samples: Samples, todo: Sequence[int], clock: Stopwatch, finish: Finisher, *, overlap: bool
+) -> Iterator[tuple[int, Result]]:
+    """Rows of the samples to do, in order."""
+    keys = samples.keys
+    if not overlap:
+        for index in todo:
+            outcome = _upscale(clock, keys[index], lambda index=index: samples[index])  # type: ignore[misc]
+            yield index, outcome if isinstance(outcome, Result) else finish(*outcome)
+        return
+    readers = ThreadPoolExecutor(1, "reader")  # the samples take turns anyway
+    finishers = ThreadPoolExecutor(NUM_FINISHERS, "finisher")
+    finished: deque[tuple[int, Future[Result]]] = deque()
+    try:
+        for index, reading in _read_ahead(readers, samples, todo):
+            outcome = _upscale(clock, keys[index], reading.result)
+            if isinstance(outcome, Result):
+                done: Future[Result] = Future()
+                done.set_result(outcome)
+                finished.append((index, done))
+            else:
+                finished.append((index, finishers.submit(finish, *outcome)))
+            while finished and (len(finished) > 2 * NUM_FINISHERS or finished[0][1].done()):
+                oldest, row = finished.popleft()
+                yield oldest, row.result()
+        for oldest, row in finished:
+            yield oldest, row.result()
+    finally:
+        readers.shutdown(cancel_futures=True)
+        finishers.shutdown(cancel_futures=True)
+
+
+def _read_ahead(readers: Executor, samples: Samples, todo: Sequence[int]) -> Iterator[tuple[int, Future[Sample]]]:
+    ahead: deque[tuple[int, Future[Sample]]] = deque()
+    for index in todo:
+        ahead.append((index, readers.submit(samples.__getitem__, index)))
+        if len(ahead) > NUM_AHEAD:
+            yield ahead.popleft()
+    yield from ahead
+
+
+def _upscale(
+    clock: Stopwatch, key: tuple[str, str], read: Callable[[], Sample]
+) -> Result | tuple[Sample, np.ndarray, float]:
+    """A sample with its SR image and the seconds it took; or the failed row."""
+    try:
+        sample = read()
+        return (sample, *clock(sample))
+    except ValueError as error:
+        return Result(*key, error=str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return Result(*key, error=f"{key[0]} {key[1]}: {OUT_OF_MEMORY}")

@@ -1,0 +1,131 @@
+"""PSNR and SSIM as the super-resolution papers report them.
+
+The protocol of the published CDSR and DASR code, which is MATLAB's: 8-bit RGB images, the Y channel of BT.601 kept in
+float64 (not rounded), `border` pixels cut off each side (the scale), PSNR against a peak of 255, SSIM with an 11x11
+Gaussian window of standard deviation 1.5 over the positions where the window lies wholly inside the image.
+"""
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+PEAK = 255.0
+# R, G, B and constant of BT.601 for 8-bit input, "studio" range: black is 16, white is 235.
+BT601_Y = np.array([[65.481 / 255.0, 128.553 / 255.0, 24.966 / 255.0, 16.0]])
+SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
+SSIM_C1 = (0.01 * PEAK) ** 2
+SSIM_C2 = (0.03 * PEAK) ** 2
+
+Image = npt.NDArray[np.uint8]
+Plane = npt.NDArray[np.float64]
+
+
+def rgb_to_y(image: Image) -> Plane:
+    """Luma of BT.601: 16 + (65.481 R + 128.553 G + 24.966 B) / 255, as MATLAB's `rgb2ycbcr` before it rounds.
+
+    image: (H, W, 3) uint8 RGB. Returns (H, W) float64 in [16, 235].
+    """
+    _check_image(image, "image")
+    return np.asarray(cv2.transform(image.astype(np.float64), BT601_Y), dtype=np.float64).reshape(image.shape[:2])
+
+
+def psnr_y(sr: Image, hr: Image, border: int) -> float:
+    """Peak signal-to-noise ratio on Y, in dB; `math.inf` where the two are identical (JSON has no such number).
+
+    sr, hr: (H, W, 3) uint8 RGB of equal size. border: pixels cut off each side first, by custom the scale.
+    """
+    return psnr_of_planes(*luma_planes(sr, hr, border))
+
+
+def psnr_rgb(sr: Image, hr: Image, border: int) -> float:
+    """PSNR over the three channels together, in dB; otherwise as `psnr_y`."""
+    _check_pair(sr, hr, border)
+    return psnr_of_planes(_shave(sr, border).astype(np.float64), _shave(hr, border).astype(np.float64))
+
+
+def ssim_y(sr: Image, hr: Image, border: int) -> float:
+    """Structural similarity on Y (Wang et al., 2004), the mean over the valid area; 1 where the two are identical.
+
+    sr, hr: (H, W, 3) uint8 RGB of equal size, at least 11 pixels a side once `border` pixels are cut off each side.
+    """
+    return ssim_of_planes(*luma_planes(sr, hr, border), border=border)
+
+
+def luma_planes(sr: Image, hr: Image, border: int) -> tuple[Plane, Plane]:
+    """Y of two images of one size without their borders, for several metrics to share."""
+    _check_pair(sr, hr, border)
+    return rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border))
+
+
+def is_grey(image: Image) -> bool:
+    """Whether the three channels of (H, W, 3) are equal everywhere, as of a grey file read as RGB."""
+    return bool((image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all())
+
+
+def full_range(luma: Plane) -> Plane:
+    """Stretch Y from [16, 235] to [0, 255]: of a grey image, the value of its file."""
+    return (luma - 16.0) * (255.0 / 219.0)
+
+
+def psnr_of_planes(first: Plane, second: Plane) -> float:
+    """PSNR of arrays of one shape on the scale of 255, in dB; `math.inf` where they are identical."""
+    mean_squared_error = float(np.mean(np.square(first - second)))
+    if mean_squared_error == 0.0:
+        return math.inf
+    return 10.0 * math.log10(PEAK**2 / mean_squared_error)
+
+
+def ssim_of_planes(first: Plane, second: Plane, *, border: int = 0) -> float:
+    """SSIM of two (H, W) planes; the variances are the window's own (divided by its weight, not by n - 1).
+
+    border: what was cut off each side before, for the message where too little is left.
+    """
+    if min(first.shape) < SSIM_WINDOW:
+        raise ValueError(
+            f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels and has {first.shape[1]}x{first.shape[0]} "
+            f"(width x height) after cutting a border of {border}: measure larger images, or cut less"
+        )
+    mean_1, mean_2 = _window_mean(first), _window_mean(second)
+    means_product = mean_1 * mean_2
+    means_square = np.square(mean_1) + np.square(mean_2)
+    covariance = _window_mean(first * second) - means_product
+    variances = _window_mean(np.square(first) + np.square(second)) - means_square
+    luminance = (2 * means_product + SSIM_C1) / (means_square + SSIM_C1)
+    contrast_structure = (2 * covariance + SSIM_C2) / (variances + SSIM_C2)
+    return float(np.mean(luminance * contrast_structure))
+
+
+def _window_mean(plane: Plane) -> Plane:
+    """Gaussian-weighted mean under each window that lies wholly inside: (H, W) -> (H - 10, W - 10)."""
+    window = cv2.getGaussianKernel(SSIM_WINDOW, SSIM_SIGMA, cv2.CV_64F)
+    return _shave(cv2.sepFilter2D(plane, cv2.CV_64F, window, window), SSIM_WINDOW // 2)
+
+
+def _shave(image: np.ndarray, border: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    return image[border : height - border, border : width - border]
+
+
+def _check_image(image: np.ndarray, name: str) -> None:
+    if image.dtype != np.uint8:
+        raise ValueError(f"{name} is {image.dtype}; metrics are taken on uint8: round and clip to 0..255 first")
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"{name} has the shape {image.shape}; allowed is (height, width, 3), RGB")
+
+
+def _check_pair(sr: np.ndarray, hr: np.ndarray, border: int) -> None:
+    _check_image(sr, "sr")
+    _check_image(hr, "hr")
+    if sr.shape != hr.shape:
+        raise ValueError(
+            f"sr is {sr.shape[1]}x{sr.shape[0]} and hr {hr.shape[1]}x{hr.shape[0]} (width x height): they must be of "
+            "one size; crop hr to a multiple of the scale before making lr from it"
+        )
+    if border < 0 or 2 * border >= min(sr.shape[:2]):
+        raise ValueError(
+            f"border {border} leaves nothing of an image of {sr.shape[1]}x{sr.shape[0]} (width x height); allowed is "
+            f"0 to {(min(sr.shape[:2]) - 1) // 2}"
+        )

@@ -1,0 +1,84 @@
+"""Figures as printed in the papers, to stand beside ours. PSNR in dB and SSIM, both on Y.
+
+Protocol cdsr: from the CDSR paper, which has DASR, IKC and MANet measured by the same protocol. Protocol
+dasr-iso at width 0: plain bicubic as every paper of the field prints it, PSNR alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
+REFERENCE = "CDSR"
+"""The method that differences are taken from."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of a printed table."""
+
+    method: str
+    values: Mapping[str, tuple[float, float]]  # by set
+
+
+_CDSR_TABLE: dict[tuple[int, int], dict[str, str]] = {  # (scale, noise): method: PSNR/SSIM in the order of TEST_SETS
+    (2, 0): {
+        "DASR": "35.30/.9360 31.30/.8683 30.46/.8507 28.66/.8654",
+        "IKC": "35.30/.9381 31.48/.8797 30.50/.8545 28.62/.8689",
+        "MANet": "35.98/.9420 31.95/.8845 30.97/.8651 29.61/.8880",
+        "CDSR": "36.17/.9428 32.14/.8841 31.02/.8643 29.57/.8851",
+    },
+    (3, 0): {
+        "DASR": "33.43/.9151 29.57/.8187 28.58/.7846 26.83/.8174",
+        "IKC": "32.94/.9104 29.14/.8162 28.36/.7814 26.34/.8049",
+        "MANet": "33.69/.9184 29.81/.8270 28.81/.7932 27.39/.8331",
+        "CDSR": "33.81/.9192 29.95/.8275 28.81/.7922 27.44/.8329",
+    },
+    (4, 0): {
+        "DASR": "31.45/.8859 28.12/.7703 27.24/.7284 25.28/.7636",
+        "IKC": "31.08/.8781 27.83/.7663 27.12/.7233 25.16/.7609",
+        "MANet": "31.54/.8876 28.28/.7727 27.36/.7307 25.66/.7760",
+        "CDSR": "31.63/.8885 28.31/.7746 27.38/.7311 25.75/.7783",
+    },
+    (4, 15): {
+        "DASR": "27.48/.7907 25.56/.6723 25.25/.6261 23.30/.6663",
+        "IKC": "27.23/.7877 25.55/.6717 25.15/.6236 23.31/.6697",
+        "MANet": "27.58/.7915 25.75/.6744 25.30/.6262 23.57/.6760",
+        "CDSR": "27.70/.7947 25.81/.6757 25.33/.6277 23.60/.6761",
+    },
+}
+
+BICUBIC_PRINTED: dict[int, dict[str, float]] = {  # by scale; protocol dasr-iso at width 0
+    2: {"Set5": 33.66, "Set14": 30.24, "B100": 29.56, "Urban100": 26.88},
+    3: {"Set5": 30.39, "Set14": 27.55, "B100": 27.21, "Urban100": 24.46},
+    4: {"Set5": 28.42, "Set14": 26.00, "B100": 25.96, "Urban100": 23.14},
+}
+"""Set14 with its grey image measured on its one plane."""
+
+BICUBIC_DASR_PIPELINE: dict[int, dict[str, dict[str, float]]] = {  # measured with DASR's published code
+    2: {
+        "Set5": {"0.60": 32.67, "1.20": 30.32, "1.80": 28.26},
+        "Set14": {"0.60": 29.54, "1.20": 27.70, "1.80": 26.11},
+    },
+    3: {
+        "Set5": {"0.80": 29.75, "1.60": 28.10, "2.40": 26.43},
+        "Set14": {"0.80": 27.16, "1.60": 25.95, "2.40": 24.73},
+    },
+    4: {
+        "Set5": {"1.20": 27.69, "2.40": 25.99, "3.60": 24.45},
+        "Set14": {"1.20": 25.60, "2.40": 24.39, "3.60": 23.25},
+    },
+}
+"""By scale, set and width; grey images measured as RGB on Y."""
+
+
+def published(protocol: str, scale: int, noise: float) -> list[Published]:
+    """Rows to put above ours; empty where nothing is printed for that protocol."""
+    table = _CDSR_TABLE.get((scale, round(noise)), {}) if protocol == "cdsr" and noise == round(noise) else {}
+    return [
+        Published(method, dict(zip(TEST_SETS, map(_pair, row.split()), strict=True))) for method, row in table.items()
+    ]
+
+
+def _pair(text: str) -> tuple[float, float]:
+    psnr, ssim = text.split("/")
+    return float(psnr), float(ssim)

@@ -1,0 +1,117 @@
+"""The tables of a report as Markdown, CSV and LaTeX."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from evaluation.report.groups import Group, Pair, Row
+
+CSV_COLUMNS = (
+    "protocol", "scale", "noise", "kernels", "method", "source", "run", "set", "psnr", "ssim", "psnr_difference",
+    "ssim_difference",
+)  # fmt: skip
+
+
+def to_markdown(groups: Sequence[Group]) -> str:
+    """One table a group, ours in bold with the difference to the printed CDSR, and the notes below."""
+    parts = ["# Results", "PSNR (dB) / SSIM on Y. In brackets: ours less CDSR as printed."]
+    for group in groups:
+        lines = ["| method | " + " | ".join(group.sets) + " |", "|---" * (len(group.sets) + 1) + "|"]
+        lines += [_markdown_row(group, row) for row in group.rows]
+        notes = [f"- {row.method} ({row.run}): {note}" for row in group.rows for note in row.notes]
+        parts += [f"## {group.title}", "\n".join(lines), *(["\n".join(notes)] if notes else []), _kernels(group)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _markdown_row(group: Group, row: Row) -> str:
+    cells = []
+    for name in group.sets:
+        difference = _signed(group.difference(row, name))
+        cells.append(figures(row.values.get(name)) + (f" ({difference})" if difference else ""))
+    method = f"**{row.method}** ({row.run})" if row.is_ours else row.method
+    return "| " + " | ".join([method, *cells]) + " |"
+
+
+def _kernels(group: Group) -> str:
+    """Our figures by kernel, one table a method."""
+    if len(group.labels) < 2:
+        return ""
+    parts = []
+    for method, run in dict.fromkeys((one.method, one.run) for one in group.evaluations):
+        own = {one.set_name: one for one in group.evaluations if (one.method, one.run) == (method, run)}
+        sets = [name for name in group.sets if name in own]
+        lines = ["| kernel | " + " | ".join(sets) + " |", "|---" * (len(sets) + 1) + "|"]
+        for label in group.labels:
+            cells = [figures(kernel_pair(own[name].content, label)) for name in sets]
+            lines.append("| " + " | ".join([label, *cells]) + " |")
+        parts.append(f"{method} ({run}) by kernel:\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def kernel_pair(content: dict, label: str) -> Pair:
+    """(PSNR, SSIM) of a result file under one kernel."""
+    values = content.get("by_kernel", {}).get(label, {})
+    return values.get("psnr"), values.get("ssim")
+
+
+def figures(pair: Pair | None) -> str:
+    """As in "36.17 / 0.9428", dashes for what is missing."""
+    psnr, ssim = pair or (None, None)
+    return f"{'–' if psnr is None else f'{psnr:.2f}'} / {'–' if ssim is None else f'{ssim:.4f}'}"
+
+
+def _signed(pair: Pair) -> str:
+    psnr, ssim = pair
+    return f"{psnr:+.2f} / {ssim:+.4f}" if psnr is not None and ssim is not None else ""
+
+
+def to_csv(groups: Sequence[Group]) -> str:
+    """One line a method and set."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for group in groups:
+        for row in group.rows:
+            for name in group.sets:
+                if name not in row.values:
+                    continue
+                source = "measured" if row.is_ours else "printed"
+                fields = [
+                    group.protocol,
+                    group.scale,
+                    f"{group.noise:g}",
+                    len(group.labels),
+                    row.method,
+                    source,
+                    row.run,
+                ]
+                writer.writerow([*fields, name, *row.values[name], *group.difference(row, name)])
+    return text.getvalue()
+
+
+def to_latex(groups: Sequence[Group]) -> str:
+    """One table a group, for the packages booktabs and xcolor; ours in bold, differences in green and red."""
+    return "% \\usepackage{booktabs,xcolor}\n" + "\n".join(_latex_table(group) for group in groups)
+
+
+def _latex_table(group: Group) -> str:
+    lines = [
+        f"% {group.title.replace('×', 'x')}",
+        "\\begin{tabular}{l" + "c" * len(group.sets) + "}",
+        "\\toprule",
+        " & ".join(["Method", *map(_escape, group.sets)]) + " \\\\",
+        "\\midrule",
+    ]
+    for row in group.rows:
+        cells = [f"\\textbf{{{_escape(row.method)}}}" if row.is_ours else _escape(row.method)]
+        for name in group.sets:
+            psnr, _ = group.difference(row, name)
+            text = figures(row.values.get(name)).replace(" ", "").replace("–", "--")
+            colour = "" if psnr is None else "green!50!black" if psnr >= 0 else "red!70!black"
+            cells.append(text + (f" \\textcolor{{{colour}}}{{\\scriptsize ${psnr:+.2f}$}}" if colour else ""))
+        lines.append(" & ".join(cells) + " \\\\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
+
+
+def _escape(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "&%$#_{}" else letter for letter in text)

@@ -1,0 +1,1 @@
+"""From an LR image to its SR image: the upscaler, tiles, memory."""

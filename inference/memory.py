@@ -1,0 +1,72 @@
+"""How much memory is free, how much a tile takes, and when memory ran out."""
+
+import re
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from inference.tiles import MIN_TILE
+
+CPU_TILE, GPU_TILE = 256, 1024
+"""Largest tiles chosen: more of them make nothing faster (on CPUs the features fall out of the caches)."""
+
+FALLBACK_BYTES = 2 << 30
+SHARE = 0.5
+"""Of the free memory, what a tile may take."""
+
+LIVE_COPIES = 5
+"""Features of the widest convolution alive at once, input and output together; measured 2.7 to 3.8."""
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free now: of the GPU; else of the machine, within the control group's limit."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    candidates = [_meminfo(), _cgroup("memory.max", "memory.current")]
+    candidates.append(_cgroup("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+    return min((value for value in candidates if value is not None), default=FALLBACK_BYTES)
+
+
+def _meminfo(path: Path = Path("/proc/meminfo")) -> int | None:
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", path.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
+
+
+def _cgroup(limit: str, used: str, root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What a control group leaves, of either version; None without a limit."""
+    try:
+        return max(int((root / limit).read_text()) - int((root / used).read_text()), 0)
+    except (OSError, ValueError):  # "max": no limit
+        return None
+
+
+def bytes_per_pixel(model: object) -> int:
+    """Estimate what the SR network takes for each LR pixel of a tile, in float32."""
+    widths, enlarged = [64], 1
+    for layer in model.modules() if isinstance(model, nn.Module) else ():
+        if isinstance(layer, nn.Conv2d):
+            widths.append(enlarged * (layer.in_channels + layer.out_channels))
+        elif isinstance(layer, nn.PixelShuffle):  # what comes after it works on more pixels
+            enlarged *= layer.upscale_factor**2
+    return 4 * LIVE_COPIES * max(widths)
+
+
+def choose_tile(model: object, device: torch.device, *, free: int | None = None) -> int:
+    """Side of the largest tile that the free memory allows, a multiple of 16, in LR pixels."""
+    free = free_bytes(device) if free is None else free
+    side = int((SHARE * free / bytes_per_pixel(model)) ** 0.5)
+    largest = GPU_TILE if device.type == "cuda" else CPU_TILE
+    return min(max(side // 16 * 16, MIN_TILE), largest)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell running out of memory, on any device, from other errors."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(
+        re.search(r"not enough memory|can't allocate memory|out of memory|std::bad_alloc", str(error))
+    )

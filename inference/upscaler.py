@@ -1,0 +1,233 @@
+"""From an LR image to its SR image: precision, tiles, flips and rotations around a model."""
+
+import logging
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inference.memory import choose_tile, is_out_of_memory
+from inference.tiles import MIN_TILE, num_tiles, super_resolve_bands
+from utils.device import autocast
+from utils.interfaces import NonBlind, SuperResolver
+from utils.known_degradation import KnownDegradation
+
+MARGIN = 2
+"""LR pixels repeated around a tile whose result has to be moved: enough for 2 (scale - 1) SR pixels."""
+
+UPRIGHT = ((0, False),)
+VIEWS = tuple((turns, flip) for turns in range(4) for flip in (False, True))
+
+logger = logging.getLogger("cdsr")
+
+
+def code_of(
+    model: SuperResolver, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None = None
+) -> Tensor:
+    """Codes (B, D) of lr (B, 3, H, W) in [0, 255]: of the truth where the model is to be told, else of the image."""
+    if isinstance(model, NonBlind) and known_degradation is not None:
+        return model.encode_degradation(known_degradation.to(lr.device))
+    return model.encode(lr, tile) if tile else model.encode(lr)
+
+
+class Upscaler:
+    """A model ready for inference.
+
+    A model trained with s-fold sampling puts its result `scale` - 1 SR pixels up and left of where interpolation
+    would: that is the grid of its test sets. `centred` undoes it, for images to be looked at or laid over others;
+    and the self-ensemble, whose turned results would be moved in turned directions, brings all 8 to one grid.
+
+    Differs from the published code: which averages them as they come, and blurs.
+
+    Args:
+        model: a network in evaluation mode, on its device.
+        precision: `single`, `half` or `bf16`. What is not finite in low precision is computed again in float32.
+        channels_last: memory layout of the features; by default where it is faster: on CPUs, and in low precision.
+        tile: side of the SR network's tiles in LR pixels, halved for good when memory runs out; None: the whole
+            image at once; "auto": chosen for each image from the free memory.
+        self_ensemble: average over the 8 flips and rotations (EDSR, Lim et al., CVPRW 2017).
+        centred: result and image have the same centre.
+    """
+
+    def __init__(
+        self,
+        model: SuperResolver,
+        *,
+        precision: str = "single",
+        channels_last: bool | None = None,
+        tile: int | str | None = None,
+        self_ensemble: bool = False,
+        centred: bool = False,
+    ) -> None:
+        self.model = model
+        self.scale = model.scale
+        self.precision = precision
+        self.channels_last = channels_last
+        self.tile = tile
+        self.self_ensemble = self_ensemble
+        self.centred = centred
+        self._shift: int | None = None
+
+    def __call__(self, lr: Tensor, known_degradation: KnownDegradation | None = None) -> Tensor:
+        """Upscale lr (B, 3, H, W) float32 in [0, 255]; returns (B, 3, scale*H, scale*W), clipped, not rounded.
+
+        known_degradation: what degraded the images, where it is known; read by models that have to be told.
+        """
+        batch, channels, height, width = lr.shape
+        sr = lr.new_empty(batch, channels, height * self.scale, width * self.scale)
+        for rows, band in self.bands(lr, known_degradation):
+            if len(band[0, 0]) == len(sr[0, 0]):
+                return band
+            sr[:, :, rows] = band
+        return sr
+
+    @torch.inference_mode()
+    def bands(
+        self,
+        lr: Tensor,
+        known_degradation: KnownDegradation | None = None,
+        *,
+        on_tile: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Upscale lr (B, 3, H, W) float32 in [0, 255] band by band of SR rows, in memory that a tile bounds.
+
+        When memory runs out, tiles are halved and the image begins again: rows may come twice, the later ones count.
+
+        Args:
+            lr: (B, 3, H, W).
+            known_degradation: what degraded the images, where it is known.
+            on_tile: called with the number of tiles done, at first 0, and of all.
+
+        Yields:
+            rows of the SR image, and (B, 3, rows, scale*W) float32, clipped to [0, 255], not rounded.
+        """
+        longest = max(lr.shape[2:])
+        while True:
+            tile = self._resolve_tile(lr)
+            try:
+                yield from self._bands(lr, known_degradation, tile, on_tile)
+                return
+            except Exception as error:
+                smaller = min(tile or longest, longest) // 2
+                if not is_out_of_memory(error) or smaller < MIN_TILE:
+                    raise
+            logger.warning("out of memory; trying again in tiles of %d pixels (--tile %d)", smaller, smaller)
+            self.tile = smaller
+            if lr.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _resolve_tile(self, lr: Tensor) -> int | None:
+        """Side of the tiles for an image; None where it fits into one."""
+        tile = choose_tile(self.model, lr.device) if self.tile == "auto" else self.tile
+        assert not isinstance(tile, str)
+        return None if tile is None or tile >= max(lr.shape[2:]) else tile
+
+    def _bands(
+        self,
+        lr: Tensor,
+        known_degradation: KnownDegradation | None,
+        tile: int | None,
+        on_tile: Callable[[int, int], None] | None,
+    ) -> Iterator[tuple[slice, Tensor]]:
+        views = VIEWS if self.self_ensemble else UPRIGHT
+        codes = [self._encode(_turned(lr, view), known_degradation, tile) for view in views]
+        total = num_tiles(lr.shape[2], lr.shape[3], tile) if tile else 1
+        num_done = 0
+        if on_tile:
+            on_tile(0, total)
+
+        def super_resolve(piece: Tensor) -> Tensor:
+            nonlocal num_done
+            srs = (self._view(piece, code, view) for view, code in zip(views, codes, strict=True))
+            sr = next(srs)
+            for other in srs:
+                sr = sr + other
+            num_done += 1
+            if on_tile:
+                on_tile(num_done, total)
+            return (sr / len(views)).clamp(0, 255)
+
+        if tile is None:
+            yield slice(0, lr.shape[2] * self.scale), super_resolve(lr)
+        else:
+            yield from super_resolve_bands(super_resolve, lr, scale=self.scale, tile=tile)
+
+    def _lay_out(self, lr: Tensor) -> Tensor:
+        """Convolutions pass the layout of their input on; the weights stay as they are, for training."""
+        channels_last = self.channels_last
+        if channels_last is None:
+            channels_last = lr.device.type == "cpu" or self.precision != "single"
+        return lr.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+    @torch.inference_mode()
+    def code(self, image: np.ndarray, device: torch.device) -> np.ndarray:
+        """Code (D,) of an image (H, W, 3) RGB in [0, 255], computed in bounded memory."""
+        lr = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))[None].to(device)
+        return self._encode(lr, None, self._resolve_tile(lr))[0].cpu().numpy()
+
+    def _encode(self, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None) -> Tensor:
+        lr = self._lay_out(lr)
+        return self._finite(lambda: code_of(self.model, lr, known_degradation, tile), lr.device)
+
+    def _view(self, lr: Tensor, code: Tensor, view: tuple[int, bool]) -> Tensor:
+        """SR tile (B, 3, scale*h, scale*w) of one flip and rotation, turned back and brought to the grid asked for."""
+        moves = self._moves(view)
+        margin = MARGIN if any(moves) else 0
+        framed = F.pad(lr, (margin,) * 4, mode="replicate") if margin else lr
+        turned = self._lay_out(_turned(framed, view))
+        sr = _turned_back(self._finite(lambda: self.model.super_resolve(turned, code), lr.device), view)
+        top, left = (margin * self.scale - move for move in moves)
+        return sr[:, :, top : top + lr.shape[2] * self.scale, left : left + lr.shape[3] * self.scale]
+
+    def _finite(self, compute: Callable[[], Tensor], device: torch.device) -> Tensor:
+        with autocast(device, self.precision):
+            result = compute().float()
+        if self.precision != "single" and not result.isfinite().all():
+            with torch.autocast(device.type, enabled=False):
+                result = compute().float()
+        return result
+
+    def _moves(self, view: tuple[int, bool]) -> tuple[int, int]:
+        """SR pixels (down, right) by which the result of a view is to be moved, in the upright image."""
+        if not (self.centred or self.self_ensemble):
+            return 0, 0
+        shift = self.shift
+        # Where a corner of the turned image comes from tells the directions of "up and left" before turning.
+        corner = _turned_back(torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]]), view)[0, 0]
+        down = shift if corner[0].any() else -shift
+        right = shift if corner[:, 0].any() else -shift
+        target = 0 if self.centred else shift
+        return target - down, target - right
+
+    @property
+    def shift(self) -> int:
+        """SR pixels (down, right) between this model's result and interpolation: 0 or 1 - scale; measured once."""
+        if self._shift is None:
+            self._shift = self._measure_shift()
+        return self._shift
+
+    @torch.inference_mode()
+    def _measure_shift(self) -> int:
+        weight = next(self.model.parameters(), None) if isinstance(self.model, torch.nn.Module) else None
+        device = torch.device("cpu") if weight is None else weight.device
+        coarse = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0)) * 255
+        probe = F.interpolate(coarse, size=48, mode="bicubic").clamp(0, 255).to(device)
+        sr = self.model.super_resolve(probe, self.model.encode(probe))
+        plain = F.interpolate(probe, scale_factor=self.scale, mode="bicubic")
+        inside = slice(8, 40 * self.scale)
+        moved = torch.roll(plain, (1 - self.scale, 1 - self.scale), (2, 3))
+        error, error_moved = ((sr - other)[:, :, inside, inside].square().mean() for other in (plain, moved))
+        return 1 - self.scale if error_moved < 0.7 * error else 0
+
+
+def _turned(lr: Tensor, view: tuple[int, bool]) -> Tensor:
+    turns, flip = view
+    return torch.rot90(lr.flip(3) if flip else lr, turns, (2, 3)) if turns or flip else lr
+
+
+def _turned_back(sr: Tensor, view: tuple[int, bool]) -> Tensor:
+    turns, flip = view
+    back = torch.rot90(sr, -turns, (2, 3)) if turns else sr
+    return back.flip(3) if flip else back

@@ -1,0 +1,275 @@
+"""Images with all they have: read, written, read again; broken ones refused; thousands of damaged ones survived."""
+
+import io
+import itertools
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import ExifTags, ImageCms, features
+from PIL import Image as PILImage
+
+from option import FORMATS
+from restore.image import Image, bleed, count_pixels, read_image
+from restore.image_file import FILE_FORMATS, format_of, losses, suffix_for, write_image
+from tests.test_image import save_pil
+from utils.image import ImageError, read_rgb
+
+LOSSLESS = ("PNG", "TIFF")
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def exif_of(orientation: int = 1, **more: int) -> bytes:
+    exif = PILImage.Exif()
+    exif[ExifTags.Base.Make] = "Maker"
+    exif[ExifTags.Base.Orientation] = orientation
+    camera = exif.get_ifd(ExifTags.IFD.Exif)
+    camera[ExifTags.Base.ExifImageWidth] = 22
+    camera[ExifTags.Base.ISOSpeedRatings] = 400
+    return exif.tobytes()
+
+
+def random_pixels(channels: int, bits: int, height: int = 13, width: int = 22) -> np.ndarray:
+    dtype = np.uint8 if bits == 8 else np.uint16
+    return np.random.default_rng(channels).integers(0, 2**bits, (height, width, channels)).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("bits", "channels", "file_format"), list(itertools.product((8, 16), (1, 2, 3, 4), (*LOSSLESS, "BMP", "WEBP")))
+)
+def test_lossless_formats_keep_pixels_and_kind(tmp_path, bits, channels, file_format):
+    holds = FILE_FORMATS[file_format]
+    if (channels in (2, 4) and not holds.alpha) or (bits == 16 and not holds.deep):
+        pytest.skip("the format has no such kind")
+    image = Image(random_pixels(channels, bits))
+    path = tmp_path / f"a{holds.suffix}"
+    write_image(path, image, file_format=file_format, quality=100)
+    again = read_image(path)
+    expected = image.pixels
+    if (channels < 3 and file_format == "WEBP") or (channels == 2 and bits == 16 and file_format == "TIFF"):
+        expected = expected[:, :, [0, 0, 0, 1][: channels + 2]]  # these know no grey
+    if file_format == "WEBP" and channels in (2, 4):  # colour under full transparency may be lost
+        seen = again.alpha > 0
+        assert np.array_equal(again.pixels[seen], expected[seen]) and np.array_equal(again.alpha, image.alpha)
+    else:
+        assert np.array_equal(again.pixels, expected) and again.pixels.dtype == expected.dtype
+    assert count_pixels(path) == 13 * 22
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("file_format", [name for name in FILE_FORMATS if FILE_FORMATS[name].metadata])
+def test_profile_and_metadata_are_kept(tmp_path, file_format, bits):
+    if file_format == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    image = Image(
+        random_pixels(3, bits),
+        icc_profile=SRGB,
+        exif=exif_of(),
+        xmp=b"<x:xmpmeta/>",
+        text={"Title": "été"},
+        dpi=(300, 72),
+    )
+    path = tmp_path / f"a{FILE_FORMATS[file_format].suffix}"
+    write_image(path, image, file_format=file_format)
+    again = read_image(path)
+    assert again.icc_profile == SRGB
+    assert again.xmp.startswith(b"<x:xmpmeta/>")
+    exif = PILImage.Exif()
+    exif.load(again.exif)
+    assert exif[ExifTags.Base.Make] == "Maker"
+    if not (file_format == "TIFF" and bits == 16):  # its camera tags are lost, as the documentation says
+        assert exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] == 400
+        assert exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExifImageWidth] == 22
+    if file_format == "PNG":
+        assert again.text == {"Title": "été"}
+    if file_format in ("PNG", "JPEG", "TIFF"):
+        assert again.dpi == pytest.approx((300, 72), abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_once(tmp_path, orientation, suffix):
+    stored = np.zeros((32, 48, 3), np.uint8)
+    stored[:8, :24] = 255
+    path = save_pil(tmp_path / f"turned{suffix}", PILImage.fromarray(stored), exif=exif_of(orientation))
+    image = read_image(path)
+    assert np.array_equal(image.pixels, read_rgb(path))
+    write_image(tmp_path / "again.png", image, file_format="PNG")
+    assert np.array_equal(read_image(tmp_path / "again.png").pixels, image.pixels)
+
+
+def test_kinds_of_files(tmp_path):
+    rgb = random_pixels(3, 8)
+    grey = rgb[:, :, 0]
+    palette = PILImage.fromarray(rgb).quantize(8)
+    transparent = palette.copy()
+    transparent.info["transparency"] = 3
+    for name, image, expected in (
+        ("grey", PILImage.fromarray(grey), grey[:, :, None]),
+        ("bilevel", PILImage.fromarray(grey > 127), np.where(grey > 127, 255, 0)[:, :, None]),
+        ("palette", palette, np.asarray(palette.convert("RGB"))),
+        ("transparent", transparent, np.asarray(transparent.convert("RGBA"))),
+    ):
+        pixels = read_image(save_pil(tmp_path / f"{name}.png", image)).pixels
+        assert np.array_equal(pixels, expected), name
+    frames = [PILImage.fromarray(rgb[:, :, 0]), PILImage.fromarray(255 - rgb[:, :, 0])]
+    path = tmp_path / "moving.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert read_image(path).pixels.shape[:2] == (13, 22)
+    big_endian = tmp_path / "be.png"
+    big_endian.write_bytes(cv2.imencode(".png", random_pixels(1, 16))[1].tobytes())
+    assert np.array_equal(read_image(big_endian).pixels, random_pixels(1, 16))
+
+
+def test_an_animation_gives_its_first_frame_and_a_warning(tmp_path, caplog):
+    frames = [PILImage.new("RGB", (20, 10), colour) for colour in ("red", "green", "blue")]
+    path = tmp_path / "moving.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert np.array_equal(read_image(path).pixels[3, 3], [255, 0, 0])
+    assert "3 frames, the first is taken" in caplog.text
+
+
+def test_cmyk_becomes_srgb_and_drops_its_profile(tmp_path):
+    ink = np.zeros((16, 16, 4), np.uint8)
+    ink[..., 0] = 255
+    path = save_pil(tmp_path / "ink.jpg", PILImage.fromarray(ink, "CMYK"), icc_profile=b"no profile at all")
+    image = read_image(path)
+    assert image.pixels.shape == (16, 16, 3) and image.icc_profile == b""
+    assert image.pixels[0, 0, 0] < 20 < image.pixels[0, 0, 2]
+
+
+def test_alpha_goes_where_it_fits_and_else_onto_white(tmp_path):
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[:, 4:, 3] = 255
+    image = Image(pixels)
+    assert losses(image, "JPEG", height=8, width=8, num_bits=8) == ["no alpha: laid on white"]
+    assert losses(image, "WEBP", height=8, width=8, num_bits=16) == ["8 bits alone: rounded"]
+    write_image(tmp_path / "a.bmp", image, file_format="BMP")
+    assert np.array_equal(read_image(tmp_path / "a.bmp").pixels[0, :, 0], [255] * 4 + [0] * 4)
+    with pytest.raises(ValueError, match=r"WEBP holds at most 16383 .*--format png"):
+        losses(image, "WEBP", height=16384, width=3, num_bits=8)
+
+
+def test_formats_by_name():
+    own = [suffix_for("auto", Path(name)) for name in ("a.gif", "a.JPEG", "a.tiff", "a", "a.b")]
+    assert own == [".png", ".JPEG", ".tiff", ".png", ".png"]
+    assert [suffix_for(name, Path("a.gif")) for name in FORMATS[1:]] == [f".{name}" for name in FORMATS[1:]]
+    names = [format_of(Path(f"a.{name}")) for name in (*FORMATS[1:], "JPEG", "tiff")]
+    assert names == ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "JPEG", "TIFF"]
+
+
+def test_metadata_that_does_not_fit_costs_the_metadata_alone(tmp_path, caplog):
+    huge = Image(random_pixels(3, 8), exif=exif_of(), xmp=b"<x>" + b" " * 70_000)
+    for exif in (exif_of(), b"Exif\0\0 this is no EXIF"):
+        write_image(tmp_path / "a.jpg", replace(huge, exif=exif), file_format="JPEG")
+        assert "its metadata cannot be written" in caplog.text
+        assert read_image(tmp_path / "a.jpg").pixels.shape == (13, 22, 3)
+        caplog.clear()
+
+
+def test_colour_bleeds_under_what_is_transparent():
+    colour = np.zeros((40, 60, 3), np.uint8)
+    alpha = np.zeros((40, 60), np.uint8)
+    colour[10:20, 10:20] = (200, 100, 50)
+    alpha[10:20, 10:20] = 255
+    colour[12, 12] = (1, 2, 3)
+    filled = bleed(colour, alpha)
+    assert np.array_equal(filled[alpha > 0], colour[alpha > 0])
+    np.testing.assert_allclose(filled[15:20, 20:30], np.broadcast_to([200.0, 100, 50], (5, 10, 3)), atol=8)
+    assert filled[alpha == 0].min() > 40  # no black is left to grow into the edges
+    assert np.array_equal(bleed(colour, np.zeros_like(alpha)), colour)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"", "the file is empty"),
+        (b"just some words\n" * 50, "not an image"),
+        (b"\x89PNG\r\n\x1a\n", r"."),
+        (b"GIF89a" + bytes(40), r"."),
+    ],
+)
+def test_what_is_no_image_is_refused(tmp_path, content, cause):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    for reader in (read_image, count_pixels):
+        if reader is count_pixels and content.startswith(b"GIF"):
+            continue
+        with pytest.raises(ImageError, match=rf"cannot read .*a\.png: {cause}"):
+            reader(path)
+
+
+def test_the_limit_of_pixels_can_be_moved(tmp_path):
+    path = save_pil(tmp_path / "a.png", PILImage.new("L", (100, 100)))
+    assert read_image(path, max_pixels=10_000).pixels.shape == (100, 100, 1)
+    with pytest.raises(ImageError, match="100x100 pixels are more than the 9999 allowed"):
+        read_image(path, max_pixels=9999)
+
+
+def seeds_of_fuzz() -> list[bytes]:
+    """Small files of every kind."""
+    files = []
+    for channels, bits, file_format in (
+        *((channels, 8, name) for channels in (1, 3, 4) for name in ("PNG", "TIFF")),
+        *((channels, 16, name) for channels in (2, 3) for name in ("PNG", "TIFF")),
+        *((3, 8, name) for name in ("JPEG", "WEBP", "BMP", *(["AVIF"] if features.check("avif") else []))),
+    ):
+        path = Path(f"fuzz{FILE_FORMATS[file_format].suffix}")
+        image = Image(random_pixels(channels, bits, 9, 11), icc_profile=SRGB[:300], exif=exif_of(6), xmp=b"<x/>")
+        write_image(path, image, file_format=file_format)
+        files.append(path.read_bytes())
+    for opened, file_format in ((PILImage.new("P", (9, 7)), "GIF"), (PILImage.new("CMYK", (9, 7)), "JPEG")):
+        buffer = io.BytesIO()
+        opened.save(buffer, format=file_format)
+        files.append(buffer.getvalue())
+    return files
+
+
+def mutated(content: bytes, generator: np.random.Generator) -> bytes:
+    """One to eight changes: bytes, bits, a cut, a repeat, a hole, the head of another number."""
+    data = bytearray(content)
+    for _ in range(generator.integers(1, 9)):
+        place, length = int(generator.integers(len(data))), int(generator.integers(1, 9))
+        match generator.integers(6):
+            case 0:
+                data[place : place + length] = generator.bytes(length)
+            case 1:
+                data[place] ^= 1 << int(generator.integers(8))
+            case 2:
+                data = data[: max(place, 8)]
+            case 3:
+                data[place:place] = data[place : place + 4 * length]
+            case 4:
+                del data[place : place + length]
+            case 5:
+                data[place : place + length] = bytes([int(generator.choice([0, 255, 127, 128]))]) * length
+        if not data:
+            data = bytearray(b"\0")
+    return bytes(data)
+
+
+def test_thousands_of_damaged_files_neither_crash_nor_hang(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    seeds = seeds_of_fuzz()
+    path = tmp_path / "damaged.png"
+    refused, slowest = 0, 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for index in range(2400):
+            path.write_bytes(mutated(seeds[index % len(seeds)], generator))
+            start = time.perf_counter()
+            try:
+                image = read_image(path, max_pixels=4_000_000)
+                assert image.pixels.ndim == 3 and image.pixels.dtype in (np.uint8, np.uint16)
+            except ImageError as error:
+                assert str(path) in str(error)
+                refused += 1
+            slowest = max(slowest, time.perf_counter() - start)
+    assert 400 < refused < 2300
+    assert slowest < 5

@@ -1,0 +1,217 @@
+"""One training step: degrade, forward and backward by phase, judge, update.
+
+Every random draw depends on (seed, step) alone, so that a resumed run draws what it would have drawn.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from inference.upscaler import code_of
+from training.ema import ExponentialMovingAverage
+from training.guard import SkipGuard
+from training.schedule import Phase
+from utils import distributed
+from utils.device import autocast
+from utils.interfaces import BlindModel, Contrast, Degrader
+from utils.randomness import generator_for
+
+STREAM_PARAMETERS, STREAM_NOISE, STREAM_SHUFFLE, STREAM_PARTNERS = 1, 2, 3, 4
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """The numbers of a step; `option.py` says what each means."""
+
+    seed: int = 1
+    precision: str = "single"
+    channels_last: bool = False
+    c_weight: float = 1.0
+    same_degradation: bool = True
+    split_batch: int = 1
+    skip_threshold: float = 1e8
+    grad_clip: float | None = None
+
+
+class TrainingStep:
+    """What changes with every batch: the model, momentum contrast, the optimiser, the average.
+
+    Args:
+        model: the network, on its device.
+        moco: momentum contrast around its encoder; None for a model that is told the degradation, and learns from
+            the pixel loss of the first patches alone.
+        pixel_loss: compares (sr, hr) on the 0 to 255 scale.
+        contrastive_loss: of the logits.
+        degradation: makes LR patches from HR patches.
+        optimizer: over the model's parameters.
+        config: the numbers.
+        device: where the model lives.
+        ema: the average of the model's weights, if one is kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: BlindModel,
+        moco: Contrast | None,
+        pixel_loss: nn.Module,
+        contrastive_loss: Callable[[Tensor], Tensor],
+        degradation: Degrader,
+        optimizer: torch.optim.Optimizer,
+        config: StepConfig,
+        device: torch.device,
+        ema: ExponentialMovingAverage | None = None,
+    ) -> None:
+        self.model, self.moco, self.ema = model, moco, ema
+        self.pixel_loss, self.contrastive_loss = pixel_loss, contrastive_loss
+        self.degradation, self.optimizer = degradation, optimizer
+        self.config, self.device = config, device
+        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "half")
+        self.guard = SkipGuard(config.skip_threshold, device)
+
+    def __call__(self, hr_pairs: Tensor, *, step: int, phase: Phase, learning_rate: float) -> dict[str, Tensor]:
+        """Do one optimiser step; the weights stay as they are where a loss or a gradient is bad.
+
+        Args:
+            hr_pairs: (B, 2, 3, P, P) uint8, two patches of each image, this rank's.
+            step: global step, on which the random draws depend.
+            phase: what to train; `set_phase` comes before its first step.
+            learning_rate: of this step.
+
+        Returns:
+            the losses, on the device.
+        """
+        hr_pairs = hr_pairs.to(self.device, non_blocking=True).float()
+        if self.moco is None:
+            hr_pairs = hr_pairs[:, :1]
+        lr_pairs = self.degrade(hr_pairs, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses, keys = self._backward(lr_pairs, hr_pairs[:, 0], step, phase)
+        self.scaler.unscale_(self.optimizer)
+        excess = self.guard.excess(losses)
+        gradients = (parameter.grad for parameter in self.parameters if parameter.grad is not None)
+        distributed.average([excess, *gradients])
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip or math.inf)
+        bad = self.guard.judge(excess, norm)
+        self._update(bad, learning_rate)
+        if self.moco is not None and keys is not None:
+            self.moco.enqueue(distributed.gather_rows(keys), unless=bad)
+        if self.ema:
+            self.ema.update(self.model)  # type: ignore[arg-type]
+        return losses
+
+    def degrade(self, hr_pairs: Tensor, step: int) -> Tensor:
+        """Degrade pairs (B, 2, 3, P, P) in [0, 255], both patches alike or each in its own way."""
+        parameters = self.draw(len(hr_pairs), step)
+        noise_generator = generator_for(self.config.seed, step, STREAM_NOISE, distributed.rank(), device=self.device)
+        if self.config.same_degradation:
+            return self.degradation.apply(hr_pairs, parameters, noise_generator)
+        both = parameters, self.draw(len(hr_pairs), step, STREAM_PARTNERS)
+        patches = zip(hr_pairs.unbind(1), both, strict=False)  # an oracle's first ones come alone
+        return torch.stack([self.degradation.apply(hr, own, noise_generator) for hr, own in patches], dim=1)
+
+    def draw(self, share: int, step: int, stream: int = STREAM_PARAMETERS) -> Any:
+        """This rank's share of the parameters of a step, for as many images."""
+        generator = generator_for(self.config.seed, step, stream)
+        parameters = self.degradation.draw(share * distributed.world_size(), generator)
+        return type(parameters)(
+            *(distributed.own_rows(getattr(parameters, field.name)) for field in fields(parameters))
+        )
+
+    def _backward(
+        self, lr_pairs: Tensor, hr: Tensor, step: int, phase: Phase
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Accumulate gradients. The encoder sees the whole batch at once, the SR network a part at a time."""
+        patches = lr_pairs.unbind(1)
+        if self.config.channels_last:
+            patches = tuple(patch.contiguous(memory_format=torch.channels_last) for patch in patches)
+        lr = patches[0]
+        with autocast(self.device, self.config.precision):
+            code, losses, keys = self._encode(patches, step, phase)
+        if phase is Phase.ENCODER:
+            self.scaler.scale(losses["contrastive"]).backward()
+            return losses, keys
+        contrast = [self.scaler.scale(self.config.c_weight * loss) for loss in losses.values()]
+        code_leaf = code.detach().requires_grad_()
+        losses["l1"] = torch.zeros((), device=self.device)
+        for rows in _parts(len(lr), self.config.split_batch):
+            with autocast(self.device, self.config.precision):
+                sr = self.model.super_resolve(lr[rows], code_leaf[rows])
+            loss = self.pixel_loss(sr, hr[rows]) * (len(sr) / len(lr))
+            self.scaler.scale(loss).backward()
+            losses["l1"] += loss.detach()
+        if code.requires_grad:
+            torch.autograd.backward([*contrast, code], [*(None for _ in contrast), code_leaf.grad])
+        return losses, keys
+
+    def _encode(
+        self, patches: Sequence[Tensor], step: int, phase: Phase
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+        """Codes of the first patches, without gradient where frozen; the contrastive loss and its keys, if any."""
+        lr = patches[0]
+        if self.moco is None:
+            return code_of(self.model, lr, self.degradation.known_degradation(self.draw(len(lr), step))), {}, None
+        if phase is Phase.FROZEN:
+            with torch.no_grad():
+                return self.model.encode(lr), {}, None
+        generator = generator_for(self.config.seed, step, STREAM_SHUFFLE)
+        code, logits, keys = self.moco.contrast(self.model.encoder, lr, patches[1], generator)
+        return code, {"contrastive": self.contrastive_loss(logits)}, keys
+
+    def _update(self, bad: Tensor, learning_rate: float) -> None:
+        """Step the optimiser unless the step is bad; a fused one decides on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        if self.optimizer.defaults.get("fused"):
+            self.optimizer.grad_scale, self.optimizer.found_inf = None, bad.float()  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif not bad:
+            self.optimizer.step()
+        self.scaler.update()
+
+    def set_phase(self, phase: Phase) -> None:
+        """Go to train mode for what the phase trains; a frozen encoder keeps its weights and its batch statistics."""
+        self.model.train()
+        frozen = phase is Phase.FROZEN
+        self.model.encoder.train(not frozen)
+        self.model.encoder.requires_grad_(not frozen)
+
+    def average_statistics(self) -> None:
+        """Average over the ranks the batch statistics that each gathered from its own share."""
+        parts = [part for part in (self.model, self.moco) if part is not None]
+        values = [item for part in parts for item in part.state_dict().items()]
+        distributed.average(value for name, value in values if name.endswith(("running_mean", "running_var")))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a step changes."""
+        return {
+            "model": self.model.state_dict(),
+            "moco": self.moco.state_dict() if self.moco is not None else None,
+            "ema": self.ema.state_dict() if self.ema else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "num_skipped": self.guard.total,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state."""
+        self.model.load_state_dict(state["model"])
+        if self.moco is not None:
+            self.moco.load_state_dict(state["moco"])
+        if self.ema and state["ema"]:
+            self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.guard.total = state["num_skipped"]
+
+
+def _parts(batch_size: int, num_parts: int) -> Iterator[slice]:
+    """Cut a batch into consecutive parts, as equal as can be."""
+    bounds = [round(index * batch_size / num_parts) for index in range(num_parts + 1)]
+    yield from (slice(start, stop) for start, stop in itertools.pairwise(bounds))

@@ -1,0 +1,57 @@
+"""Validation while a run trains: PSNR on held-out images, and whether the encoder still tells them apart."""
+
+from dataclasses import dataclass
+
+import torch
+
+from evaluation.codes import code_spread
+from evaluation.evaluate import evaluate
+from evaluation.results import summarize
+from evaluation.shard import Shard
+from inference.upscaler import Upscaler, code_of
+from utils import distributed
+from utils.image import to_tensor
+from utils.interfaces import NonBlind, Samples, SuperResolver
+
+MAX_CODES = 16
+"""Images whose codes are compared: the first of the set."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """PSNR (dB) and SSIM, mean over the images, and the spread of the codes; None where no code is estimated."""
+
+    psnr: float
+    ssim: float
+    code_spread: float | None = None
+
+
+class Validator:
+    """Measures a model on held-out images, shared out over the ranks.
+
+    Args:
+        samples: the images.
+        precision: of the networks, as of `Upscaler`. Codes are always computed in float32.
+        device: where the model is.
+    """
+
+    def __init__(self, samples: Samples, *, precision: str, device: torch.device) -> None:
+        self.samples, self.precision, self.device = samples, precision, device
+        self._shard = Shard(distributed.rank(), distributed.world_size())
+
+    @torch.compiler.set_stance("force_eager")  # every image has another size
+    def __call__(self, model: SuperResolver) -> Validation:
+        """Measure a model in evaluation mode; all ranks get the same."""
+        upscaler = Upscaler(model, precision=self.precision)
+        indices = self._shard.indices(self.samples.keys)
+        rows = evaluate(upscaler, self.samples, device=self.device, name="validation", indices=indices)
+        summary = summarize(self._shard.merge(indices, rows))
+        return Validation(summary.psnr, summary.ssim, self._spread(model))
+
+    @torch.inference_mode()
+    def _spread(self, model: SuperResolver) -> float | None:
+        if isinstance(model, NonBlind) or len(self.samples) < 2:
+            return None
+        samples = [self.samples[index] for index in range(min(len(self.samples), MAX_CODES))]
+        codes = [code_of(model, to_tensor(sample.lr)[None].to(self.device), None) for sample in samples]
+        return code_spread(torch.cat(codes))

@@ -1,1 +1,0 @@
-"""Pictures in files: reading and writing all kinds, and upscaling those of a person."""
