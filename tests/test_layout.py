@@ -13,10 +13,24 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = frozenset(
-    ("main", "test", "option", "trainer", "model", "data", "loss", "utils", "tests", "benchmarks", "examples", "web")
+    (
+        "main",
+        "test",
+        "option",
+        "trainer",
+        "training",
+        "model",
+        "data",
+        "loss",
+        "utils",
+        "tests",
+        "benchmarks",
+        "examples",
+        "web",
+    )
 )
 # A part that is not named here composes the others, as main.py and test.py do.
-LIBRARY = frozenset(("utils", "option", "loss", "model", "data", "trainer"))
+LIBRARY = frozenset(("utils", "option", "loss", "model", "data", "trainer", "training"))
 MAY_IMPORT = {
     "utils": {"utils"},
     "option": set[str](),
@@ -24,6 +38,7 @@ MAY_IMPORT = {
     "model": {"model", "utils"},
     "data": {"data", "utils"},
     "trainer": {"utils"},
+    "training": {"training", "utils"},
     "main": LIBRARY | {"main", "test"},  # --test_only is test.py's evaluation
     "tests": OURS,
     "benchmarks": OURS - {"tests"},
