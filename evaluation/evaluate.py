@@ -7,14 +7,14 @@ the network. Rows come out in the order of the samples.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from evaluation.measures import Measures
+from evaluation.metrics import Measure, psnr_y, ssim_y
 from evaluation.results import Result
 from evaluation.rowlog import RowLog
 from inference.memory import is_out_of_memory
@@ -33,6 +33,8 @@ OUT_OF_MEMORY = "out of memory: try --chop, or --precision bf16"
 
 logger = logging.getLogger("cdsr")
 
+PSNR_AND_SSIM: Mapping[str, Measure] = {"psnr": psnr_y, "ssim": ssim_y}
+
 OnResult = Callable[[Sample, np.ndarray], None]
 
 
@@ -42,7 +44,7 @@ def evaluate(
     *,
     device: torch.device,
     name: str,
-    measures: Measures | None = None,
+    metrics: Mapping[str, Measure] = PSNR_AND_SSIM,
     on_result: OnResult | None = None,
     indices: Sequence[int] | None = None,
     row_log: RowLog | None = None,
@@ -56,7 +58,7 @@ def evaluate(
         samples: a corrupt one raises ValueError when it is indexed, and fails that row alone.
         device: where the model lives.
         name: what the progress bar shows.
-        measures: the metrics; by default PSNR and SSIM on Y.
+        metrics: what is measured, by name; by default PSNR and SSIM on Y.
         on_result: called with each sample and its SR image, (H, W, 3) uint8, maybe in another thread; its row counts
             as done only afterwards.
         indices: which samples, by default all.
@@ -69,7 +71,7 @@ def evaluate(
     indices = range(len(keys)) if indices is None else indices
     done = row_log.rows if row_log else {}
     todo = [index for index in indices if keys[index] not in done]
-    finish = Finisher(measures or Measures(), border=upscaler.scale, on_result=on_result)
+    finish = Finisher(metrics, border=upscaler.scale, on_result=on_result)
     results = {index: done[keys[index]] for index in indices if keys[index] in done}
     if results:
         logger.info("%s: %d of %d rows were done before", name, len(results), len(indices))
@@ -117,15 +119,15 @@ class Stopwatch:
 class Finisher:
     """What is done with an SR image; safe in threads."""
 
-    def __init__(self, measures: Measures, *, border: int, on_result: OnResult | None) -> None:
-        self.measures = measures
+    def __init__(self, metrics: Mapping[str, Measure], *, border: int, on_result: OnResult | None) -> None:
+        self.metrics = metrics
         self.border = border
         self.on_result = on_result
 
     def __call__(self, sample: Sample, sr: np.ndarray, seconds: float) -> Result:
         """Measure, then hand on; a pair that cannot be measured fails its row."""
         try:
-            values = self.measures(sr, sample.hr, border=self.border, image=sample.image)
+            values = {name: measure(sr, sample.hr, self.border) for name, measure in self.metrics.items()}
         except ValueError as error:
             return Result(sample.image, sample.kernel, error=f"{sample.image} {sample.kernel}: {error}")
         if self.on_result:

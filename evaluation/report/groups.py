@@ -2,15 +2,16 @@
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.report.published_results import REFERENCE, TEST_SETS, published
+from evaluation.report.published_results import REFERENCE, TEST_SETS, published_rows
+from evaluation.results import precision_note
 
 NUM_KERNELS = {"cdsr": 9}
-"""Of the protocols with printed figures; an evaluation under fewer does not compare."""
+"""Of the protocols with published results; an evaluation under fewer does not compare."""
 
 logger = logging.getLogger("cdsr")
 
@@ -44,16 +45,34 @@ class Evaluation:
     def method(self) -> str:
         """What the row is called."""
         marks = list(self.content["checkpoint"].get("variant", []))
-        marks += [] if self.content.get("precision", "single") == "single" else [self.content["precision"]]
+        marks += [] if self.precision == "single" else [self.precision]
         marks += ["self-ensemble"] if self.content.get("self_ensemble") else []
         model = str(self.content["checkpoint"]["model"])
         return model + (f" ({', '.join(marks)})" if marks else "")
 
     @property
-    def pair(self) -> Pair:
-        """PSNR and SSIM."""
-        summary = self.content["summary"]
-        return summary.get("psnr"), summary.get("ssim")
+    def precision(self) -> str:
+        """Of the network, as `--precision` has it."""
+        return str(self.content.get("precision", "single"))
+
+    @property
+    def settings(self) -> str:
+        """Everything that the file says but the means by kernel, as JSON."""
+        content = {name: value for name, value in self.content.items() if name != "by_kernel"}
+        return json.dumps(content, indent=2, ensure_ascii=False)
+
+    def pair(self, label: str | None = None) -> Pair:
+        """PSNR and SSIM, under one kernel or the means over all."""
+        values = self.content["summary"] if label is None else self.content["by_kernel"].get(label, {})
+        return values.get("psnr"), values.get("ssim")
+
+    def ease(self, label: str) -> float:
+        """Where a kernel's PSNR lies between that of the hardest kernel (0) and of the easiest one (100)."""
+        psnr = self.pair(label)[0]
+        all_psnr = [values["psnr"] for values in self.content["by_kernel"].values() if values.get("psnr") is not None]
+        if psnr is None or len(set(all_psnr)) < 2:
+            return 0.0
+        return float(100 * (psnr - min(all_psnr)) / (max(all_psnr) - min(all_psnr)))
 
 
 @dataclass(frozen=True)
@@ -62,7 +81,7 @@ class Row:
 
     method: str
     is_ours: bool
-    values: dict[str, Pair]
+    values: Mapping[str, Pair]
     run: str = ""
     notes: tuple[str, ...] = ()
 
@@ -90,24 +109,33 @@ class Group:
         return [name for name in TEST_SETS if name in names] + sorted(names - set(TEST_SETS))
 
     @property
+    def caption(self) -> str:
+        """What the tables hold."""
+        return f"PSNR (dB) / SSIM on Y. {precision_note(one.precision for one in self.evaluations)}"
+
+    @property
+    def methods(self) -> dict[tuple[str, str], list[Evaluation]]:
+        """Ours by (method, run), in the order of the sets."""
+        methods: dict[tuple[str, str], list[Evaluation]] = {}
+        for one in sorted(self.evaluations, key=lambda one: self.sets.index(one.set_name)):
+            methods.setdefault((one.method, one.run), []).append(one)
+        return methods
+
+    @property
     def rows(self) -> list[Row]:
-        """Printed rows, then ours."""
-        printed = []
+        """Published rows, then ours."""
+        published = []
         if len(self.labels) == NUM_KERNELS.get(self.protocol):
-            printed = [
-                Row(row.method, False, dict(row.values)) for row in published(self.protocol, self.scale, self.noise)
-            ]
-        ours: dict[tuple[str, str], list[Evaluation]] = {}
-        for evaluation in self.evaluations:
-            ours.setdefault((evaluation.method, evaluation.run), []).append(evaluation)
-        return printed + [
-            Row(method, True, {one.set_name: one.pair for one in own}, run, tuple(_notes(own)))
-            for (method, run), own in ours.items()
+            rows = published_rows(self.protocol, self.scale, self.noise)
+            published = [Row(method, False, values) for method, values in rows.items()]
+        return published + [
+            Row(method, True, {one.set_name: one.pair() for one in own}, run, tuple(_notes(own)))
+            for (method, run), own in self.methods.items()
         ]
 
     @property
     def reference(self) -> Row | None:
-        """The printed row that differences are taken from."""
+        """The published row that differences are taken from."""
         return next((row for row in self.rows if not row.is_ours and row.method == REFERENCE), None)
 
     def difference(self, row: Row, test_set: str) -> Pair:
@@ -131,12 +159,6 @@ def _notes(evaluations: Iterable[Evaluation]) -> list[str]:
         summary = one.content["summary"]
         if summary["num_failed"]:
             notes[f"{one.set_name}: {summary['num_failed']} rows failed and are left out"] = None
-        grey = summary.get("grey_as_one_plane")
-        if summary.get("num_grey_images") and grey and grey.get("psnr") is not None:
-            notes[
-                f"{one.set_name}: {summary['num_grey_images']} grey file measured as RGB on Y; measured as one "
-                f"plane, the set has {grey['psnr']:.2f} dB"
-            ] = None
     return list(notes)
 
 

@@ -1,0 +1,143 @@
+"""Test sets under one protocol, all evaluated alike: their rows, their files, one table."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.mismatch import mismatches
+from data.samples import Testset
+from evaluation.evaluate import Stopwatch, evaluate
+from evaluation.metrics import Measure, describe_metrics, load_metrics
+from evaluation.profiling import Profile, model_cost
+from evaluation.report.showcase import write_showcase
+from evaluation.results import Result, precision_note, summarize, table, write_results
+from evaluation.rowlog import RowLog, remove_parts
+from evaluation.shard import Shard
+from inference.upscaler import Upscaler
+from utils.device import peak_memory, reset_peak_memory
+from utils.image import write_image
+from utils.interfaces import Sample
+from utils.run import environment, logger
+
+
+def evaluate_sets(
+    upscaler: Upscaler,
+    testsets: Mapping[Path, Testset],
+    checkpoint: Mapping[str, Any],
+    *,
+    device: torch.device,
+    shard: Shard,
+    metrics: Sequence[str],
+    profile: bool = False,
+    save_images: bool = False,
+    showcase: Path | None = None,
+) -> dict[str, list[Result]]:
+    """Evaluate every set, write its files, print one table; returns the rows by set.
+
+    Args:
+        upscaler: the model.
+        testsets: by the stem of their result files, `stem`.json and `stem`.csv; all of one protocol.
+        checkpoint: what the files say of the weights. Its `trained_for` is compared with the protocol.
+        device: where the model lives.
+        shard: this process's part. The first process alone writes and prints.
+        metrics: names of METRICS.
+        profile: time each image alone, and count parameters, multiply-adds and memory.
+        save_images: write the SR images into the folder `stem`.
+        showcase: folder for the best and the worst images, which the report shows.
+    """
+    measures = load_metrics(metrics, device)
+    context = describe(upscaler, next(iter(testsets.values())), checkpoint, metrics)
+    for warning in context["warnings"]:
+        logger.warning("warning: %s", warning)
+    results: dict[str, list[Result]] = {}
+    columns: dict[str, dict[str, str]] = {}
+    for stem, testset in testsets.items():
+        rows, cost = evaluate_set(
+            *(upscaler, testset, stem, context),
+            device=device,
+            shard=shard,
+            metrics=measures,
+            profile=profile,
+            save_images=save_images,
+        )
+        results[testset.name] = rows
+        columns[testset.name] = cost.columns() if cost else {}
+    if shard.is_first:
+        print(table({name: summarize(rows) for name, rows in results.items()}, columns))
+        notes = [precision_note([upscaler.precision]), *(f"warning: {warning}" for warning in context["warnings"])]
+        print("", *notes, sep="\n")
+        if showcase:
+            clock = Stopwatch(upscaler, device, warm_up=False)
+            sets = {testset.name: testset for testset in testsets.values()}
+            write_showcase(showcase, results, sets, lambda sample: clock(sample)[0])
+        for stem in testsets:
+            remove_parts(stem)
+    return results
+
+
+def evaluate_set(
+    upscaler: Upscaler,
+    testset: Testset,
+    stem: Path,
+    context: Mapping[str, Any],
+    *,
+    device: torch.device,
+    shard: Shard,
+    metrics: Mapping[str, Measure],
+    profile: bool,
+    save_images: bool,
+) -> tuple[list[Result], Profile | None]:
+    """Evaluate one set, or what is left of it, and write its files; the arguments are those of `evaluate_sets`."""
+    facts = environment()
+    more = {"images": testset.keys, "saved": save_images, "profile": profile, "commit": facts["commit"]}
+    indices = shard.indices(testset.keys)
+    reset_peak_memory(device)
+    rows = evaluate(
+        upscaler,
+        testset,
+        device=device,
+        name=testset.name,
+        metrics=metrics,
+        on_result=functools.partial(_save, stem) if save_images else None,
+        indices=indices,
+        row_log=RowLog(stem, {**context, **more}, part=shard.rank),
+        overlap=not profile,
+        progress=shard.is_first,
+    )
+    peak = peak_memory(device) / 2**20
+    rows = shard.merge(indices, rows)
+    cost = None
+    if profile:
+        told = testset.protocol.known_degradation(testset.protocol.test_kernels[0])
+        cost = Profile(
+            **asdict(model_cost(upscaler.model, told)), seconds_per_image=summarize(rows).seconds, peak_memory_mib=peak
+        )
+    if shard.is_first:
+        own = {"set": testset.name, "profile": cost and asdict(cost), "environment": facts}
+        write_results(stem, rows, context={**context, **own})
+    return rows, cost
+
+
+def describe(
+    upscaler: Upscaler, testset: Testset, checkpoint: Mapping[str, Any], metrics: Sequence[str]
+) -> dict[str, Any]:
+    """Everything that the rows depend on but the images and the code, for JSON."""
+    protocol = testset.protocol
+    return {
+        "protocol": protocol.describe(),
+        "metrics": describe_metrics(metrics, upscaler.scale),
+        "checkpoint": checkpoint,
+        "precision": upscaler.precision,
+        "tile": upscaler.tile,
+        "self_ensemble": upscaler.self_ensemble,
+        "warnings": mismatches(checkpoint["trained_for"], protocol) if "trained_for" in checkpoint else [],
+    }
+
+
+def _save(folder: Path, sample: Sample, sr: np.ndarray) -> None:
+    write_image(folder / f"{sample.image}_{sample.kernel}.png", sr)
