@@ -3,7 +3,7 @@
 `python -m benchmarks.evaluation_speed` writes benchmarks/results/evaluation_speed.md. All variants of a round run one
 after another, so that whatever else the machine does hits them alike; a ratio is taken within its round. With
 `--single RESULTS --bf16 RESULTS`, folders of results of the same sets by `test.py --precision ...`, it adds what bf16
-changes in the figures.
+changes in PSNR and SSIM.
 """
 
 import argparse
@@ -13,17 +13,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 
+from data.samples import Sample
 from evaluation.evaluate import evaluate
 from evaluation.results import read_rows
 from inference.upscaler import Upscaler
 from model import create_model
 from utils.files import replacing
-from utils.interfaces import Sample
 from utils.run import environment
 
 RESULTS = Path("benchmarks/results/evaluation_speed.md")
@@ -84,7 +83,7 @@ class Synthetic:
 
     def __getitem__(self, index: int) -> Sample:
         hr = np.random.default_rng(index).integers(0, 256, (2 * self.side, 2 * self.side, 3), np.uint8)
-        return SimpleNamespace(image=self.keys[index][0], kernel="k", lr=hr[::2, ::2], hr=hr)
+        return Sample(*self.keys[index], lr=hr[::2, ::2], hr=hr)
 
 
 def pipeline_tasks(number: int, side: int) -> dict[str, Callable[[], object]]:
@@ -104,8 +103,8 @@ def accuracy_rows(single: Path, bf16: Path) -> list[str]:
     rows = ["| set | single | bf16 | difference | largest of a row |", "|---|---|---|---|---|"]
     for path in sorted(single.glob("*_x*.json")):
         first, second = (json.loads((folder / path.name).read_text(encoding="utf-8")) for folder in (single, bf16))
-        figures = [(content["summary"]["psnr"], content["summary"]["ssim"]) for content in (first, second)]
-        texts = [f"{psnr:.3f} / {ssim:.5f}" for psnr, ssim in figures]
+        means = [(content["summary"]["psnr"], content["summary"]["ssim"]) for content in (first, second)]
+        texts = [f"{psnr:.3f} / {ssim:.5f}" for psnr, ssim in means]
         worst = max(
             abs(a.psnr - b.psnr)
             for a, b in zip(
@@ -114,7 +113,7 @@ def accuracy_rows(single: Path, bf16: Path) -> list[str]:
         )
         rows.append(
             f"| {first['set']} ({first['protocol']['protocol']}, {first['checkpoint']['model']}) | {texts[0]} | "
-            f"{texts[1]} | {figures[1][0] - figures[0][0]:+.4f} dB | {worst:.4f} dB |"
+            f"{texts[1]} | {means[1][0] - means[0][0]:+.4f} dB | {worst:.4f} dB |"
         )
     return rows
 
@@ -131,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation_speed", description="Time the evaluation.")
     parser.add_argument("--model", default="CDSR")
     parser.add_argument("--scale", type=int, default=2)
-    parser.add_argument("--side", type=int, default=128, help="side of the LR image")
+    parser.add_argument("--side", type=int, default=128, help="side of the LR images")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--note", default="", help="what else the machine did meanwhile")
@@ -141,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     network = to_rows(time_rounds(network_tasks(args.model, args.scale, args.side), args.rounds))
-    pipeline = to_rows(time_rounds(pipeline_tasks(8, 128), args.rounds))
+    pipeline = to_rows(time_rounds(pipeline_tasks(8, args.side), args.rounds))
     facts = environment()
     lines = [
         "# Speed of the evaluation on a CPU",
@@ -157,13 +156,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "",
         *network,
         "",
-        "## The pipeline: CDSR_S x2, 8 LR images of 128x128, PSNR and SSIM",
+        f"## The pipeline: CDSR_S x2, 8 LR images of {args.side}x{args.side}, PSNR and SSIM",
         "",
         *pipeline,
         "",
     ]
     if args.single and args.bf16:
-        lines += ["## What bf16 changes in the figures", "", *accuracy_rows(args.single, args.bf16), ""]
+        lines += ["## What bf16 changes in PSNR and SSIM", "", *accuracy_rows(args.single, args.bf16), ""]
     text = "\n".join(lines)
     with replacing(args.out) as temporary:
         temporary.write_text(text, encoding="utf-8")

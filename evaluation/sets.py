@@ -94,7 +94,7 @@ def evaluate_set(
 ) -> tuple[list[Result], Profile | None]:
     """Evaluate one set, or what is left of it, and write its files; the arguments are those of `evaluate_sets`."""
     facts = environment()
-    more = {"images": testset.keys, "saved": save_images, "profile": profile, "commit": facts["commit"]}
+    own = {"images": testset.keys, "saved": save_images, "profile": profile, "commit": facts["commit"]}
     indices = shard.indices(testset.keys)
     reset_peak_memory(device)
     rows = evaluate(
@@ -105,7 +105,7 @@ def evaluate_set(
         metrics=metrics,
         on_result=functools.partial(_save, stem) if save_images else None,
         indices=indices,
-        row_log=RowLog(stem, {**context, **more}, part=shard.rank),
+        row_log=RowLog(stem, {**context, **own}, part=shard.rank),
         overlap=not profile,
         progress=shard.is_first,
     )
@@ -118,8 +118,8 @@ def evaluate_set(
             **asdict(model_cost(upscaler.model, told)), seconds_per_image=summarize(rows).seconds, peak_memory_mib=peak
         )
     if shard.is_first:
-        own = {"set": testset.name, "profile": cost and asdict(cost), "environment": facts}
-        write_results(stem, rows, context={**context, **own})
+        more = {"profile": cost and asdict(cost), "environment": facts}
+        write_results(stem, rows, context={"set": testset.name, **context, **more})
     return rows, cost
 
 
