@@ -13,6 +13,8 @@ from data.protocols import Protocol
 from data.samples import Testset
 from evaluation.embeddings import collect_embeddings, write_embeddings
 from evaluation.report import write_report
+from evaluation.report.showcase import write_showcase
+from evaluation.rowlog import remove_parts
 from evaluation.sets import evaluate_sets
 from evaluation.shard import Shard, join_shard
 from inference.upscaler import Upscaler
@@ -101,12 +103,12 @@ def results_folder(args: argparse.Namespace) -> Path:
     return EXPERIMENT / name / "results"
 
 
-def open_sets(args: argparse.Namespace, protocol: Protocol) -> list[Testset]:
+def open_sets(args: argparse.Namespace, protocol: Protocol) -> dict[str, Testset]:
     """Open the sets that are there; each that is not is an error line with the tree expected."""
-    testsets = []
+    testsets = {}
     for name in dict.fromkeys(args.test_sets):
         try:
-            testsets.append(build_test_samples(args, name, protocol))
+            testsets[name] = build_test_samples(args, name, protocol)
         except ValueError as error:
             logger.error("error: %s", error)
     return testsets
@@ -122,22 +124,26 @@ def evaluate_testsets(
     testsets = open_sets(args, protocol)
     failed = len(testsets) < len(set(args.test_sets))
     if testsets and not args.embeddings:
+        stems = {folder / f"{name}_{suffix}": testset for name, testset in testsets.items()}
         results = evaluate_sets(
             upscaler,
-            {folder / f"{testset.name}_{suffix}": testset for testset in testsets},
+            stems,
             checkpoint,
             device=device,
             shard=shard,
             metrics=args.metrics,
             profile=args.profile,
             save_images=args.save_results,
-            showcase=folder / f"showcase_{suffix}" if args.report else None,
         )
         failed = failed or any(row.error for rows in results.values() for row in rows)
+        if shard.is_first:
+            if args.report:
+                write_showcase(folder / f"showcase_{suffix}", results, testsets, upscaler, device)
+            for stem in stems:
+                remove_parts(stem)
     if testsets and shard.is_first:
         if args.embeddings:
-            by_name = {testset.name: testset for testset in testsets}
-            codes = collect_embeddings(upscaler.model, by_name, device=device)
+            codes = collect_embeddings(upscaler.model, testsets, device=device)
             print(write_embeddings(folder / f"embeddings_{suffix}", codes))
         print(f"results: {folder}")
         if args.report:

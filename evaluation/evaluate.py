@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -36,6 +37,8 @@ logger = logging.getLogger("cdsr")
 PSNR_AND_SSIM: Mapping[str, Measure] = {"psnr": psnr_y, "ssim": ssim_y}
 
 OnResult = Callable[[Sample, np.ndarray], None]
+Outcome = tuple[Sample, np.ndarray, float] | Result
+"""A sample with its SR image and the seconds that the network took; or the failed row."""
 
 
 def evaluate(
@@ -116,16 +119,19 @@ class Stopwatch:
         return to_uint8(sr[0]), time.perf_counter() - start
 
 
+@dataclass(frozen=True)
 class Finisher:
     """What is done with an SR image; safe in threads."""
 
-    def __init__(self, metrics: Mapping[str, Measure], *, border: int, on_result: OnResult | None) -> None:
-        self.metrics = metrics
-        self.border = border
-        self.on_result = on_result
+    metrics: Mapping[str, Measure]
+    border: int
+    on_result: OnResult | None
 
-    def __call__(self, sample: Sample, sr: np.ndarray, seconds: float) -> Result:
+    def __call__(self, outcome: Outcome) -> Result:
         """Measure, then hand on; a pair that cannot be measured fails its row."""
+        if isinstance(outcome, Result):
+            return outcome
+        sample, sr, seconds = outcome
         try:
             values = {name: measure(sr, sample.hr, self.border) for name, measure in self.metrics.items()}
         except ValueError as error:
@@ -140,24 +146,13 @@ def _run(
 ) -> Iterator[tuple[int, Result]]:
     """Rows of the samples to do, in order."""
     keys = samples.keys
-    if not overlap:
-        for index in todo:
-            outcome = _upscale(clock, keys[index], lambda index=index: samples[index])  # type: ignore[misc]
-            yield index, outcome if isinstance(outcome, Result) else finish(*outcome)
-        return
     readers = ThreadPoolExecutor(1, "reader")  # the samples take turns anyway
     finishers = ThreadPoolExecutor(NUM_FINISHERS, "finisher")
     finished: deque[tuple[int, Future[Result]]] = deque()
     try:
-        for index, reading in _read_ahead(readers, samples, todo):
-            outcome = _upscale(clock, keys[index], reading.result)
-            if isinstance(outcome, Result):
-                done: Future[Result] = Future()
-                done.set_result(outcome)
-                finished.append((index, done))
-            else:
-                finished.append((index, finishers.submit(finish, *outcome)))
-            while finished and (len(finished) > 2 * NUM_FINISHERS or finished[0][1].done()):
+        for index, reading in _read_ahead(readers, samples, todo, NUM_AHEAD if overlap else 0):
+            finished.append((index, finishers.submit(finish, _upscale(clock, keys[index], reading))))
+            while finished and (not overlap or len(finished) > 2 * NUM_FINISHERS or finished[0][1].done()):
                 oldest, row = finished.popleft()
                 yield oldest, row.result()
         for oldest, row in finished:
@@ -167,21 +162,20 @@ def _run(
         finishers.shutdown(cancel_futures=True)
 
 
-def _read_ahead(readers: Executor, samples: Samples, todo: Sequence[int]) -> Iterator[tuple[int, Future[Sample]]]:
+def _read_ahead(
+    readers: Executor, samples: Samples, todo: Sequence[int], num_ahead: int
+) -> Iterator[tuple[int, Future[Sample]]]:
     ahead: deque[tuple[int, Future[Sample]]] = deque()
     for index in todo:
         ahead.append((index, readers.submit(samples.__getitem__, index)))
-        if len(ahead) > NUM_AHEAD:
+        if len(ahead) > num_ahead:
             yield ahead.popleft()
     yield from ahead
 
 
-def _upscale(
-    clock: Stopwatch, key: tuple[str, str], read: Callable[[], Sample]
-) -> Result | tuple[Sample, np.ndarray, float]:
-    """A sample with its SR image and the seconds it took; or the failed row."""
+def _upscale(clock: Stopwatch, key: tuple[str, str], reading: Future[Sample]) -> Outcome:
     try:
-        sample = read()
+        sample = reading.result()
         return (sample, *clock(sample))
     except ValueError as error:
         return Result(*key, error=str(error))

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +42,6 @@ class Result(Measured):
     seconds: float = NAN
     error: str = ""
 
-    def flat(self) -> dict[str, Any]:
-        """One level, for CSV and JSON."""
-        return {
-            "image": self.image,
-            "kernel": self.kernel,
-            **finite_or_null(self.values),
-            "seconds": finite_or_null(self.seconds),
-            "error": self.error,
-        }
-
 
 @dataclass(frozen=True)
 class Summary(Measured):
@@ -62,11 +52,6 @@ class Summary(Measured):
     num_rows: int
     num_failed: int
     seconds: float
-
-    def flat(self) -> dict[str, Any]:
-        """For JSON."""
-        counts = {name: value for name, value in vars(self).items() if name != "values"}
-        return {**self.values, **counts}
 
 
 def summarize(results: Sequence[Result]) -> Summary:
@@ -84,11 +69,8 @@ def summarize(results: Sequence[Result]) -> Summary:
 
 def by_kernel(results: Sequence[Result]) -> dict[str, dict[str, float]]:
     """Means for each kernel."""
-    test_kernels = dict.fromkeys(row.kernel for row in results)
-    return {
-        test_kernel: dict(summarize([row for row in results if row.kernel == test_kernel]).values)
-        for test_kernel in test_kernels
-    }
+    labels = dict.fromkeys(row.kernel for row in results)
+    return {label: dict(summarize([row for row in results if row.kernel == label]).values) for label in labels}
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -121,14 +103,15 @@ def precision_note(precisions: Iterable[str]) -> str:
 
 def write_results(path: Path, results: Sequence[Result], *, context: Mapping[str, Any]) -> None:
     """Write `path`.csv, one row an image and kernel, and `path`.json with the means and what was measured how."""
-    rows = [row.flat() for row in results]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    order = [name for name in names if name not in ("seconds", "error")] + ["seconds", "error"]
+    names = list(dict.fromkeys(name for row in results for name in row.values))
     with replacing(path.with_name(path.name + ".csv")) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=order, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    content = {**context, "summary": summarize(results).flat(), "by_kernel": by_kernel(results)}
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image", "kernel", *names, "seconds", "error"])
+        for row in results:
+            numbers = finite_or_null([*(row.values.get(name) for name in names), row.seconds])
+            writer.writerow([row.image, row.kernel, *numbers, row.error])
+    summary = asdict(summarize(results))
+    content = {**context, "summary": {**summary.pop("values"), **summary}, "by_kernel": by_kernel(results)}
     write_json(path.with_name(path.name + ".json"), content)
 
 

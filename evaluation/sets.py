@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from data.mismatch import mismatches
+from data.protocols import Protocol
 from data.samples import Testset
-from evaluation.evaluate import Stopwatch, evaluate
-from evaluation.metrics import Measure, describe_metrics, load_metrics
+from evaluation.evaluate import evaluate
+from evaluation.metrics import describe_metrics, load_metrics
 from evaluation.profiling import Profile, model_cost
-from evaluation.report.showcase import write_showcase
 from evaluation.results import Result, precision_note, summarize, table, write_results
-from evaluation.rowlog import RowLog, remove_parts
+from evaluation.rowlog import RowLog
 from evaluation.shard import Shard
 from inference.upscaler import Upscaler
 from utils.device import peak_memory, reset_peak_memory
@@ -35,7 +35,6 @@ def evaluate_sets(
     metrics: Sequence[str],
     profile: bool = False,
     save_images: bool = False,
-    showcase: Path | None = None,
 ) -> dict[str, list[Result]]:
     """Evaluate every set, write its files, print one table; returns the rows by set.
 
@@ -48,86 +47,48 @@ def evaluate_sets(
         metrics: names of METRICS.
         profile: time each image alone, and count parameters, multiply-adds and memory.
         save_images: write the SR images into the folder `stem`.
-        showcase: folder for the best and the worst images, which the report shows.
     """
-    measures = load_metrics(metrics, device)
-    context = describe(upscaler, next(iter(testsets.values())), checkpoint, metrics)
+    measures, facts = load_metrics(metrics, device), environment()
+    protocol = next(iter(testsets.values())).protocol
+    context = describe(upscaler, protocol, checkpoint, metrics)
     for warning in context["warnings"]:
         logger.warning("warning: %s", warning)
+    cost = model_cost(upscaler.model, protocol.known_degradation(protocol.test_kernels[0])) if profile else None
     results: dict[str, list[Result]] = {}
     columns: dict[str, dict[str, str]] = {}
     for stem, testset in testsets.items():
-        rows, cost = evaluate_set(
-            *(upscaler, testset, stem, context),
+        own = {"images": testset.keys, "saved": save_images, "profile": profile, "commit": facts["commit"]}
+        indices = shard.indices(testset.keys)
+        reset_peak_memory(device)
+        rows = evaluate(
+            upscaler,
+            testset,
             device=device,
-            shard=shard,
+            name=testset.name,
             metrics=measures,
-            profile=profile,
-            save_images=save_images,
+            on_result=functools.partial(_save, stem) if save_images else None,
+            indices=indices,
+            row_log=RowLog(stem, {**context, **own}, part=shard.rank),
+            overlap=not profile,
+            progress=shard.is_first,
         )
-        results[testset.name] = rows
-        columns[testset.name] = cost.columns() if cost else {}
+        peak = peak_memory(device) / 2**20
+        results[testset.name] = rows = shard.merge(indices, rows)
+        measured = cost and Profile(**asdict(cost), seconds_per_image=summarize(rows).seconds, peak_memory_mib=peak)
+        columns[testset.name] = measured.columns() if measured else {}
+        if shard.is_first:
+            more = {"profile": measured and asdict(measured), "environment": facts}
+            write_results(stem, rows, context={"set": testset.name, **context, **more})
     if shard.is_first:
-        print(table({name: summarize(rows) for name, rows in results.items()}, columns))
         notes = [precision_note([upscaler.precision]), *(f"warning: {warning}" for warning in context["warnings"])]
-        print("", *notes, sep="\n")
-        if showcase:
-            clock = Stopwatch(upscaler, device, warm_up=False)
-            sets = {testset.name: testset for testset in testsets.values()}
-            write_showcase(showcase, results, sets, lambda sample: clock(sample)[0])
-        for stem in testsets:
-            remove_parts(stem)
+        print(table({name: summarize(rows) for name, rows in results.items()}, columns), "", *notes, sep="\n")
     return results
 
 
-def evaluate_set(
-    upscaler: Upscaler,
-    testset: Testset,
-    stem: Path,
-    context: Mapping[str, Any],
-    *,
-    device: torch.device,
-    shard: Shard,
-    metrics: Mapping[str, Measure],
-    profile: bool,
-    save_images: bool,
-) -> tuple[list[Result], Profile | None]:
-    """Evaluate one set, or what is left of it, and write its files; the arguments are those of `evaluate_sets`."""
-    facts = environment()
-    own = {"images": testset.keys, "saved": save_images, "profile": profile, "commit": facts["commit"]}
-    indices = shard.indices(testset.keys)
-    reset_peak_memory(device)
-    rows = evaluate(
-        upscaler,
-        testset,
-        device=device,
-        name=testset.name,
-        metrics=metrics,
-        on_result=functools.partial(_save, stem) if save_images else None,
-        indices=indices,
-        row_log=RowLog(stem, {**context, **own}, part=shard.rank),
-        overlap=not profile,
-        progress=shard.is_first,
-    )
-    peak = peak_memory(device) / 2**20
-    rows = shard.merge(indices, rows)
-    cost = None
-    if profile:
-        told = testset.protocol.known_degradation(testset.protocol.test_kernels[0])
-        cost = Profile(
-            **asdict(model_cost(upscaler.model, told)), seconds_per_image=summarize(rows).seconds, peak_memory_mib=peak
-        )
-    if shard.is_first:
-        more = {"profile": cost and asdict(cost), "environment": facts}
-        write_results(stem, rows, context={"set": testset.name, **context, **more})
-    return rows, cost
-
-
 def describe(
-    upscaler: Upscaler, testset: Testset, checkpoint: Mapping[str, Any], metrics: Sequence[str]
+    upscaler: Upscaler, protocol: Protocol, checkpoint: Mapping[str, Any], metrics: Sequence[str]
 ) -> dict[str, Any]:
     """Everything that the rows depend on but the images and the code, for JSON."""
-    protocol = testset.protocol
     return {
         "protocol": protocol.describe(),
         "metrics": describe_metrics(metrics, upscaler.scale),

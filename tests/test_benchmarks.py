@@ -50,7 +50,9 @@ def call(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES], ids=str
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow, pytest.mark.timeout(900)] if name in SLOW else ()) for name in CASES],
+    ids=str,
 )
 def test_a_benchmark_runs(
     name: str, photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -74,6 +76,7 @@ def test_every_benchmark_has_a_case() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_comparisons_run_from_the_command_line(
     photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -140,15 +140,11 @@ class Group:
 
     def difference(self, row: Row, test_set: str) -> Pair:
         """Ours less the reference, None where either is missing."""
-        if self.reference is None or not row.is_ours or test_set not in row.values:
+        if self.reference is None or not row.is_ours:
             return None, None
-        theirs = self.reference.values.get(test_set, (None, None))
-        ours = row.values[test_set]
-        return _less(ours[0], theirs[0]), _less(ours[1], theirs[1])
-
-
-def _less(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first - second
+        pairs = zip(*(one.values.get(test_set, (None, None)) for one in (row, self.reference)), strict=True)
+        psnr, ssim = (None if ours is None or theirs is None else ours - theirs for ours, theirs in pairs)
+        return psnr, ssim
 
 
 def _notes(evaluations: Iterable[Evaluation]) -> list[str]:
@@ -162,35 +158,32 @@ def _notes(evaluations: Iterable[Evaluation]) -> list[str]:
     return list(notes)
 
 
-def results_of(run: Path) -> list[Path]:
-    """Result files of a run folder, of its results folder, or the file itself.
+def read_evaluations(run: Path) -> list[Evaluation]:
+    """Read the result files of a run folder, of its results folder, or the one file given.
 
     Raises:
         ValueError: there are none.
     """
-    if run.is_file():
-        return [run]
     folder = run / "results" if (run / "results").is_dir() else run
-    paths = [path for path in sorted(folder.glob("*.json")) if _is_result(path)] if folder.is_dir() else []
-    if not paths:
+    paths = [run] if run.is_file() else sorted(folder.glob("*.json"))
+    evaluations = []
+    for path in paths:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            logger.warning("%s is left out: %s", path, error)
+            continue
+        if isinstance(content, dict) and content.keys() >= {"set", "protocol", "checkpoint", "summary", "by_kernel"}:
+            evaluations.append(Evaluation(path.resolve(), content))
+    if not evaluations:
         raise ValueError(f"no results in {folder}: give a run that was evaluated, or evaluate it with test.py")
-    return paths
-
-
-def _is_result(path: Path) -> bool:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        logger.warning("%s is left out: %s", path, error)
-        return False
-    return isinstance(content, dict) and {"set", "protocol", "checkpoint", "summary", "by_kernel"} <= content.keys()
+    return evaluations
 
 
 def read_groups(runs: Sequence[Path]) -> list[Group]:
     """Group the results of runs by protocol, scale, noise and kernels."""
     groups: dict[tuple[str, int, float, tuple[str, ...]], list[Evaluation]] = {}
-    for path in dict.fromkeys(path.resolve() for run in runs for path in results_of(run)):
-        evaluation = Evaluation(path, json.loads(path.read_text(encoding="utf-8")))
+    for evaluation in {one.path: one for run in runs for one in read_evaluations(run)}.values():
         protocol = evaluation.protocol
         labels = tuple(test_kernel["label"] for test_kernel in protocol["test_kernels"])
         key = (protocol["protocol"], protocol["scale"], protocol["noise"], labels)
