@@ -72,7 +72,7 @@ def train(args: argparse.Namespace) -> None:
     training_step = build_training_step(args, degradation, device, state)
     samples = build_validation_samples(args, degradation)
     variant = {name: getattr(args, name) for name in Variant._fields if getattr(args, name) is not None}
-    metadata = {"model": args.model, **variant, **degradation.config.describe()}
+    metadata = {"model": args.model, **variant, **degradation.describe()}
     folder = open_run(args)
     run_logger = RunLogger(folder, use_tensorboard=args.use_tb_logger, is_silent=distributed.rank() > 0)
     try:

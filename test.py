@@ -12,8 +12,8 @@ import torch
 
 from data import build_protocol, build_test_samples
 from data.mismatch import mismatches
-from data.protocols import Protocol
-from data.samples import Testset
+from data.protocol import Protocol
+from data.samples import Sample, Testset
 from evaluation.embeddings import collect_embeddings, write_embeddings
 from evaluation.evaluate import Stopwatch, evaluate
 from evaluation.measures import Measures, load_lpips
@@ -30,10 +30,9 @@ from option import parse_options
 from restore.restore import OutputOptions, plan, restore_all
 from restore.sources import find_images
 from utils import distributed
-from utils.checkpoint import sha256
 from utils.device import select_device
+from utils.files import sha256
 from utils.image import write_image
-from utils.interfaces import Sample
 from utils.randomness import seed_everything
 from utils.run import EXPERIMENT, environment, log_to_console, logger, run_name
 
@@ -70,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upscaler, dict[str, Any]]:
     """Make the model with its weights; also returns what the result files say of the checkpoint."""
-    if args.model == "bicubic" and not args.dir_demo and build_protocol(args).config.degradation == "dasr":
+    if args.model == "bicubic" and not args.dir_demo and build_protocol(args).degradation().has_matlab_baseline:
         logger.info("bicubic is MATLAB's here (--model bicubic_matlab), as in the protocols of DASR")
         args.model = "bicubic_matlab"
     path = args.pre_train

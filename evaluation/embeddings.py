@@ -22,12 +22,13 @@ from sklearn.manifold import TSNE
 from sklearn.model_selection import GroupKFold, cross_val_score
 from tqdm import tqdm
 
+from data.samples import Samples
 from evaluation.codes import COLLAPSED, code_spread
 from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR
 from inference.upscaler import code_of
 from utils.files import replacing, write_json
 from utils.image import to_tensor
-from utils.interfaces import Samples, SuperResolver
+from utils.interfaces import SuperResolver
 
 Points = npt.NDArray[np.float64]
 

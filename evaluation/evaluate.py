@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from data.samples import Sample, Samples
 from evaluation.measures import Measures
 from evaluation.results import Result
 from evaluation.rowlog import RowLog
@@ -21,7 +22,6 @@ from inference.memory import is_out_of_memory
 from inference.upscaler import Upscaler
 from utils.device import synchronize
 from utils.image import to_tensor, to_uint8
-from utils.interfaces import Sample, Samples
 
 NUM_AHEAD = 4
 """Samples read ahead of the network."""

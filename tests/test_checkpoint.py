@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils.checkpoint import CheckpointError, StateStore, load_weights, save_weights, sha256
+from utils.checkpoint import CheckpointError, StateStore, load_weights, save_weights
+from utils.files import sha256
 from utils.files import replacing, write_json
 
 TENSORS = {"G.a.weight": torch.arange(6.0).view(2, 3), "G.n": torch.tensor(7)}

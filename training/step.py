@@ -6,19 +6,20 @@ Every random draw depends on (seed, step) alone, so that a resumed run draws wha
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from data.degradation import Degradation, Parameters
 from inference.upscaler import code_of
 from training.ema import ExponentialMovingAverage
 from training.guard import SkipGuard
 from training.schedule import Phase
 from utils import distributed
 from utils.device import autocast
-from utils.interfaces import BlindModel, Contrast, Degrader
+from utils.interfaces import BlindModel, Contrast
 from utils.randomness import generator_for
 
 STREAM_PARAMETERS, STREAM_NOISE, STREAM_SHUFFLE, STREAM_PARTNERS = 1, 2, 3, 4
@@ -61,7 +62,7 @@ class TrainingStep:
         moco: Contrast | None,
         pixel_loss: nn.Module,
         contrastive_loss: Callable[[Tensor], Tensor],
-        degradation: Degrader,
+        degradation: Degradation,
         optimizer: torch.optim.Optimizer,
         config: StepConfig,
         device: torch.device,
@@ -116,13 +117,11 @@ class TrainingStep:
         patches = zip(hr_pairs.unbind(1), both, strict=False)  # an oracle's first ones come alone
         return torch.stack([self.degradation.apply(hr, own, noise_generator) for hr, own in patches], dim=1)
 
-    def draw(self, share: int, step: int, stream: int = STREAM_PARAMETERS) -> Any:
+    def draw(self, share: int, step: int, stream: int = STREAM_PARAMETERS) -> Parameters:
         """This rank's share of the parameters of a step, for as many images."""
         generator = generator_for(self.config.seed, step, stream)
-        parameters = self.degradation.draw(share * distributed.world_size(), generator)
-        return type(parameters)(
-            *(distributed.own_rows(getattr(parameters, field.name)) for field in fields(parameters))
-        )
+        first = share * distributed.rank()
+        return self.degradation.draw(share * distributed.world_size(), generator)[first : first + share]
 
     def _backward(
         self, lr_pairs: Tensor, hr: Tensor, step: int, phase: Phase

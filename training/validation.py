@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from data.samples import Samples
 from evaluation.codes import code_spread
 from evaluation.evaluate import evaluate
 from evaluation.results import summarize
@@ -11,7 +12,7 @@ from evaluation.shard import Shard
 from inference.upscaler import Upscaler, code_of
 from utils import distributed
 from utils.image import to_tensor
-from utils.interfaces import NonBlind, Samples, SuperResolver
+from utils.interfaces import NonBlind, SuperResolver
 
 MAX_CODES = 16
 """Images whose codes are compared: the first of the set."""

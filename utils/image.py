@@ -205,6 +205,12 @@ def to_8_bit(image: np.ndarray) -> np.ndarray:
     return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
+def middle(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Middle of an image (H, W, ...), at most `height` x `width` pixels, as a view."""
+    top, left = max(0, image.shape[0] - height) // 2, max(0, image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
+
+
 def image_error(path: Path | str, error: Exception) -> ImageError:
     """An error of a decoder or of the system as one that names the file and the cause."""
     if isinstance(error, FileNotFoundError):

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -67,54 +66,3 @@ class Contrast(Stateful, Protocol):
 
     def enqueue(self, keys: Tensor, *, unless: Tensor | None = None) -> None:
         """Remember the keys."""
-
-
-class Degrader(Protocol):
-    """A degradation from HR to LR images."""
-
-    def draw(self, batch_size: int, generator: torch.Generator) -> Any:
-        """Draw the parameters of a batch on the CPU."""
-
-    def apply(self, hr: Tensor, parameters: Any, noise_generator: torch.Generator | None) -> Tensor:
-        """Degrade HR images on their device."""
-
-    def known_degradation(self, parameters: Any) -> KnownDegradation | None:
-        """What a model may be told of them; None where the blur varies over the image."""
-
-
-class Sample(Protocol):
-    """An LR image with its HR original; both (H, W, 3) uint8 RGB."""
-
-    @property
-    def image(self) -> str:
-        """Name of the image."""
-
-    @property
-    def kernel(self) -> str:
-        """Label of the kernel."""
-
-    @property
-    def lr(self) -> np.ndarray:
-        """The degraded image."""
-
-    @property
-    def hr(self) -> np.ndarray:
-        """The original."""
-
-    @property
-    def known_degradation(self) -> KnownDegradation | None:
-        """What degraded it, of one image; None where that is not known."""
-
-
-class Samples(Protocol):
-    """An indexable set of samples; indexing a corrupt one raises ValueError."""
-
-    @property
-    def keys(self) -> list[tuple[str, str]]:
-        """(image, test kernel) of every sample, known without reading any."""
-
-    def __len__(self) -> int:
-        """Number of samples."""
-
-    def __getitem__(self, index: int, /) -> Sample:
-        """Read one."""

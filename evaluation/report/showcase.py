@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data.samples import Sample, Samples
 from evaluation.results import Result
 from utils.files import write_json
 from utils.image import write_image
-from utils.interfaces import Sample, Samples
 
 NUM_SHOWN = 10
 """Images at each end."""
