@@ -62,7 +62,7 @@ class Protocol:
     def known_degradation(self, test_kernel: TestKernel) -> KnownDegradation | None:
         """What a model may be told of any image under a test kernel; None where no one kernel says it."""
         degradation = self.degradation(test_kernel.sv_mode)
-        return degradation.known_degradation(degradation.test_parameters([test_kernel], self.noise, [0]))
+        return degradation.known_degradation(degradation.parameters_of([test_kernel], self.noise, [0]))
 
     def seed(self, image: str, test_kernel: TestKernel) -> int:
         """Seed of the randomness of a test kernel of an image, the same on every machine."""
@@ -87,7 +87,7 @@ class Protocol:
         self, image: str, hr: np.ndarray, test_kernels: Sequence[TestKernel], degradation: Degradation
     ) -> list[np.ndarray]:
         seeds = [self.seed(image, test_kernel) for test_kernel in test_kernels]
-        parameters = degradation.test_parameters(test_kernels, self.noise, seeds)
+        parameters = degradation.parameters_of(test_kernels, self.noise, seeds)
         batch = to_tensor(hr).expand(len(test_kernels), -1, -1, -1)  # (test kernels, 3, H, W)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         return [to_uint8(lr) for lr in degradation.apply(batch, parameters, generators)]

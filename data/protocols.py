@@ -10,12 +10,19 @@ set keeps the files of a protocol as follows; LABEL names the test kernel.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 import numpy as np
 
-from data.degradation import CDSRDegradation, DASRDegradation, Degradation, DegradationConfig, TestKernel, create_degradation
+from data.degradation import (
+    CDSRDegradation,
+    DASRDegradation,
+    Degradation,
+    DegradationConfig,
+    TestKernel,
+    create_degradation,
+)
 from data.degradation.cdsr import cdsr_kernel, variant_kernel
 from data.degradation.dasr import dasr_kernel
 from data.degradation.gaussian import isotropic_kernel
@@ -65,7 +72,7 @@ class Entry:
 
     degradation: type[Degradation]
     test_kernels: Callable[[int], list[TestKernel]]  # of a scale
-    layout: Layout = Layout()
+    layout: Layout = field(default_factory=Layout)
     single_kernels: Callable[[int], list[TestKernel]] = lambda scale: []  # those that flags may ask for one by one
 
 

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from utils.checkpoint import CheckpointError, StateStore, load_weights, save_weights
-from utils.files import sha256
-from utils.files import replacing, write_json
+from utils.files import replacing, sha256, write_json
 
 TENSORS = {"G.a.weight": torch.arange(6.0).view(2, 3), "G.n": torch.tensor(7)}
 

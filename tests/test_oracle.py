@@ -12,10 +12,12 @@ import torch
 
 import main
 import test as program
-from data import ValidationImage
 from data.build_testset import main as build_testsets
-from data.degradation import Degradation, DegradationConfig
-from data.protocols import Protocol, get_protocol
+from data.degradation import CDSRDegradation, DegradationConfig, create_degradation
+from data.degradation.gaussian import GaussianDegradation
+from data.protocol import Protocol
+from data.protocols import get_protocol
+from data.sources import open_source
 from data.test_sets import load_testset
 from data.validation import ValidationSet
 from evaluation.embeddings import collect_embeddings
@@ -40,7 +42,7 @@ SEED_OF_OTHERS = 12
 
 def truths(config: DegradationConfig, count: int, seed: int = SEED_OF_OTHERS) -> KnownDegradation:
     """Random degradations of a convention, not those of the fit."""
-    degradation = Degradation(config)
+    degradation = create_degradation(config)
     known_degradation = degradation.known_degradation(degradation.draw(count, torch.Generator().manual_seed(seed)))
     assert known_degradation is not None
     return known_degradation
@@ -51,7 +53,7 @@ def oracle(config: DegradationConfig | None = None) -> Oracle:
     torch.manual_seed(0)
     model = create_model("CDSR_S_oracle", 2)
     assert isinstance(model, Oracle)
-    tell_kernels(model, Degradation(config or DegradationConfig()))
+    tell_kernels(model, create_degradation(config or DegradationConfig()))
     return model.eval()
 
 
@@ -178,8 +180,10 @@ def test_the_truth_of_a_case_is_the_response_to_a_point(name: str, scale: int) -
             and known_degradation.noise.tolist() == [10]
             and known_degradation.kernels.shape == (1, 21, 21)
         )
-        blur_alone = Degradation(replace(protocol.config, scale=1, sample_mode="s-fold"))
-        response = blur_alone.blur_and_downsample(hr, protocol.parameters("a", test_kernel))[0, 0, 21:42, 21:42] / 255
+        blur_alone = create_degradation(replace(protocol.config, scale=1, sample_mode="s-fold"))
+        assert isinstance(blur_alone, GaussianDegradation)
+        parameters = blur_alone.parameters_of([test_kernel], noise=0, seeds=[0])
+        response = blur_alone.blur_and_downsample(hr, parameters)[0, 0, 21:42, 21:42] / 255
         torch.testing.assert_close(response.flip(0, 1), known_degradation.kernels[0], atol=1e-6, rtol=0)
 
 
@@ -209,10 +213,11 @@ def test_variant_blur_has_no_one_kernel() -> None:
         oracle(DegradationConfig(sv_mode=1))
 
 
-def test_validation_tells_what_was_drawn() -> None:
-    hr = image(0)
-    degradation = Degradation(DegradationConfig(noise=20))
-    samples = ValidationSet([ValidationImage("a", lambda: hr)] * 2, degradation)
+def test_validation_tells_what_was_drawn(tmp_path: Path) -> None:
+    for index in range(2):
+        write_image(tmp_path / f"{index}.png", image(index))
+    degradation = create_degradation(DegradationConfig(noise=20))
+    samples = ValidationSet(open_source(tmp_path, 1), degradation)
     for index in range(2):
         drawn = degradation.draw(1, torch.Generator().manual_seed(index))
         assert_same(vars(samples[index].known_degradation), vars(degradation.known_degradation(drawn)))
@@ -230,7 +235,9 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(Oracle, "super_resolve", super_resolve)
     model = oracle()
-    save_model(model, tmp_path / "oracle.pt", {"model": "CDSR_S_oracle", **DegradationConfig().describe()})
+    save_model(
+        model, tmp_path / "oracle.pt", {"model": "CDSR_S_oracle", **create_degradation(DegradationConfig()).describe()}
+    )
     return tmp_path / "oracle.pt"
 
 
@@ -287,7 +294,7 @@ def test_kernels_of_the_command_line_and_other_sides(sets: Path, tmp_path: Path)
     model = create_model("CDSR_S_oracle", 2)
     assert isinstance(model, Oracle)
     model.encoder.pca.resize(15)
-    tell_kernels(model, Degradation(DegradationConfig(blur_kernel=15)))
+    tell_kernels(model, create_degradation(DegradationConfig(blur_kernel=15)))
     save_model(model, tmp_path / "small.pt", {})
     kernel = ["--sig1", "3", "--sig2", "2", "--theta", "0.5", "--blur_kernel", "15"]
     assert evaluate(sets, tmp_path / "small.pt", "own", *kernel).keys() == {"3.0_2.0_0.5"}
@@ -339,7 +346,7 @@ def test_loading_overwrites_the_fit_and_another_scale_keeps_its_own(weights: Pat
     assert torch.equal(model.encoder.pca.basis, stored) and not torch.equal(stored, own)
     other = create_model("CDSR_S_oracle", 4)
     assert isinstance(other, Oracle)
-    tell_kernels(other, Degradation(DegradationConfig(scale=4)))
+    tell_kernels(other, create_degradation(DegradationConfig(scale=4)))
     init_model(other, weights)
     assert torch.equal(other.encoder.pca.basis, own)
     assert torch.equal(other.encoder.linear.weight, model.encoder.linear.weight)
@@ -419,15 +426,15 @@ def test_the_truth_told_in_training_is_that_of_the_step(photographs: Path, monke
 
     monkeypatch.setattr(Oracle, "encode_degradation", listen)
     applied: list[tuple[torch.Size, Any]] = []
-    apply = Degradation.apply
+    apply = CDSRDegradation.apply
 
-    def watch(self: Degradation, hr: torch.Tensor, parameters: Any, *rest: Any) -> torch.Tensor:
+    def watch(self: CDSRDegradation, hr: torch.Tensor, parameters: Any, *rest: Any) -> torch.Tensor:
         applied.append((hr.shape, parameters))
         return apply(self, hr, parameters, *rest)
 
-    monkeypatch.setattr(Degradation, "apply", watch)
+    monkeypatch.setattr(CDSRDegradation, "apply", watch)
     assert main.main(command(photographs, "--epochs_sr", "1")) == 0
-    degradation = Degradation(DegradationConfig(noise=10))
+    degradation = create_degradation(DegradationConfig(noise=10))
     for known_degradation, (shape, parameters) in zip(told[:4], applied[:4], strict=True):
         assert shape == (4, 1, 3, 24, 24)  # the first patches alone
         assert_same(vars(known_degradation), vars(degradation.known_degradation(parameters)))

@@ -36,6 +36,8 @@ class Parameters:
 class TestKernel:
     """One degradation of a protocol: its label in file names, its kernel in the convention's units, and its sv_mode."""
 
+    __test__ = False  # no test of pytest's
+
     label: str
     kernel: dict[str, float]
     variance_1: float = 0.0  # squared HR pixels
@@ -82,14 +84,20 @@ class Degradation(ABC):
         return None
 
     def check(self) -> None:
-        """Raise ValueError where its options contradict each other. `DegradationConfig` checks the rest."""
+        """Raise ValueError for what its options cannot mean here; `DegradationConfig` checks the rest."""
+        if self.config.sv_mode and not self.is_spatially_variant:
+            variant = " or ".join(name for name, kind in DEGRADATIONS.items() if kind.is_spatially_variant)
+            raise ValueError(
+                f"degradation {self.name} has no sv_mode {self.config.sv_mode}, that is, no spatially variant blur: "
+                f"give --sv_mode 0, or --degradation {variant}"
+            )
 
     @abstractmethod
     def draw(self, batch_size: int, generator: torch.Generator) -> Parameters:
         """Draw random parameters for training. generator: on the CPU."""
 
     @abstractmethod
-    def test_parameters(self, test_kernels: Sequence[TestKernel], noise: float, seeds: Sequence[int]) -> Parameters:
+    def parameters_of(self, test_kernels: Sequence[TestKernel], noise: float, seeds: Sequence[int]) -> Parameters:
         """Parameters of one image under each test kernel. noise: grey levels; seeds: for what a kernel leaves open."""
 
     @abstractmethod
@@ -97,13 +105,13 @@ class Degradation(ABC):
         """Degrade a batch on its device.
 
         hr: (B, C, H, W), or (B, N, C, H, W) whose N patches share their parameters; float32 in [0, 255].
-        parameters: as `draw` or `test_parameters` gives them, for B images.
+        parameters: as `draw` or `parameters_of` gives them, for B images.
         noise_generator: on the device of hr, for the batch or one for each image; needed where there is noise.
         Returns lr of as many dimensions, ceil(H/s) x ceil(W/s), float32 of whole numbers in [0, 255].
         """
 
     def known_degradation(self, parameters: Any) -> KnownDegradation | None:
-        """What a model may be told of images under these parameters; None where no one kernel and noise level say it."""
+        """What a model may be told of images under these parameters; None where it is no one kernel and noise level."""
         return None
 
     def describe(self) -> dict[str, Any]:

@@ -62,12 +62,12 @@ class CDSRDegradation(GaussianDegradation):
         return cdsr_kernel(config.sig1, config.sig2, config.theta or 0.0)
 
     def check(self) -> None:
-        """Refuse spatially variant blur with bicubic downsampling too."""
+        """Refuse spatially variant blur with bicubic downsampling, too."""
+        super().check()
         if self.config.sv_mode and self.config.downsampling != "s-fold":
             raise ValueError(
                 f"--sv_mode {self.config.sv_mode} takes s-fold downsampling: give --sample_mode s-fold or --sv_mode 0"
             )
-        super().check()
 
     def known_degradation(self, parameters: GaussianParameters) -> KnownDegradation | None:
         """Kernels and noise levels; None where the blur varies over the image."""

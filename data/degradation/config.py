@@ -63,7 +63,6 @@ class DegradationConfig:
             smallest, largest = getattr(self, low), getattr(self, high)
             if smallest is not None and largest is not None and smallest > largest:
                 raise ValueError(f"--{low} {smallest} is above --{high} {largest}")
-        self._check_sv_mode()
         self._check_kernel()
         create_degradation(self).check()
 
@@ -76,14 +75,6 @@ class DegradationConfig:
     def kernel_choices(self) -> str:
         """The flags that name one fixed kernel, for a message."""
         return ", or ".join(map(_join, DEGRADATIONS[self.degradation].kernel_flags)) or "no kernel"
-
-    def _check_sv_mode(self) -> None:
-        if self.sv_mode and not DEGRADATIONS[self.degradation].is_spatially_variant:
-            variant = " or ".join(name for name, kind in DEGRADATIONS.items() if kind.is_spatially_variant)
-            raise ValueError(
-                f"degradation {self.degradation} has no sv_mode {self.sv_mode}, that is, no spatially variant blur: "
-                f"give --sv_mode 0, or --degradation {variant}"
-            )
 
     def _check_kernel(self) -> None:
         own = DEGRADATIONS[self.degradation].kernel_flags

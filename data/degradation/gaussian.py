@@ -89,7 +89,8 @@ class GaussianDegradation(Degradation):
         return self.config.blur_kernel // 2 // self.config.scale + 1 if self.padding == "reflect" else 1
 
     def check(self) -> None:
-        """Refuse a range whose one end is given and lies beyond the other."""
+        """Refuse a range whose one end is given and lies beyond the other, too."""
+        super().check()
         low, high = self.width_range
         if low > high:
             raise ValueError(f"random widths would range from {low:g} to {high:g}: give both ends of the range")
@@ -108,13 +109,13 @@ class GaussianDegradation(Degradation):
         noise = (self.config.noise * level).where(clean >= self.clean_rate, 0)
         return GaussianParameters(variance_1, variance_2, theta, noise, seed)
 
-    def test_parameters(
+    def parameters_of(
         self, test_kernels: Sequence[TestKernel], noise: float, seeds: Sequence[int]
     ) -> GaussianParameters:
         """Kernels as they are, with noise of exactly this level."""
         covariances = torch.tensor([kernel.covariance for kernel in test_kernels], dtype=torch.float64)
-        levels = torch.full((len(test_kernels),), noise, dtype=torch.float64)
-        return GaussianParameters(*covariances.unbind(1), levels, torch.tensor(seeds))
+        variance_1, variance_2, theta = covariances.unbind(1)
+        return GaussianParameters(variance_1, variance_2, theta, torch.full_like(theta, noise), torch.tensor(seeds))
 
     def kernels(self, variance_1: Tensor, variance_2: Tensor, theta: Tensor) -> Tensor:
         """Make (..., blur_kernel, blur_kernel) float32 kernels, placed as the convention does."""
