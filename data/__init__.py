@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from data.data_range import DataRange
+from data.data_range import split_range
 from data.degradation import Degradation, DegradationConfig, create_degradation
 from data.protocol import Protocol
 from data.protocols import get_protocol, protocol_of_kernel
@@ -104,7 +104,6 @@ def _build_training_set(
 
 def _open_split(args: Namespace, cache_bytes: int) -> tuple[ImageSource, ImageSource]:
     """Images to train on, and those held out for validation."""
-    data_range = DataRange.parse(args.data_range)
     source = open_source(Path(args.dir_data), args.patch_size * args.scale, cache_bytes, args.data_train)
-    train, validation = data_range.split(len(source.names))
+    train, validation = split_range(args.data_range, len(source.names))
     return source.select(train), source.select(validation)

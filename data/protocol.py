@@ -5,7 +5,7 @@ that a set prepared today and one degraded on the fly tomorrow have the same pix
 """
 
 import hashlib
-from collections.abc import Sequence
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,23 +74,17 @@ class Protocol:
 
         A few test kernels are degraded at a time; each then draws noise from a generator of its own.
         """
-        lr: dict[str, np.ndarray] = {}
-        for sv_mode in dict.fromkeys(test_kernel.sv_mode for test_kernel in self.test_kernels):
-            alike = [test_kernel for test_kernel in self.test_kernels if test_kernel.sv_mode == sv_mode]
-            for i in range(0, len(alike), KERNELS_TOGETHER):
-                together = alike[i : i + KERNELS_TOGETHER]
-                results = self._degrade_together(image, hr, together, self.degradation(sv_mode))
-                lr |= {test_kernel.label: result for test_kernel, result in zip(together, results, strict=True)}
-        return [lr[test_kernel.label] for test_kernel in self.test_kernels]
-
-    def _degrade_together(
-        self, image: str, hr: np.ndarray, test_kernels: Sequence[TestKernel], degradation: Degradation
-    ) -> list[np.ndarray]:
-        seeds = [self.seed(image, test_kernel) for test_kernel in test_kernels]
-        parameters = degradation.parameters_of(test_kernels, self.noise, seeds)
-        batch = to_tensor(hr).expand(len(test_kernels), -1, -1, -1)  # (test kernels, 3, H, W)
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        return [to_uint8(lr) for lr in degradation.apply(batch, parameters, generators)]
+        results: list[np.ndarray] = []
+        for sv_mode, alike in itertools.groupby(self.test_kernels, lambda test_kernel: test_kernel.sv_mode):
+            degradation, test_kernels = self.degradation(sv_mode), list(alike)
+            for i in range(0, len(test_kernels), KERNELS_TOGETHER):
+                together = test_kernels[i : i + KERNELS_TOGETHER]
+                seeds = [self.seed(image, test_kernel) for test_kernel in together]
+                batch = to_tensor(hr).expand(len(together), -1, -1, -1)  # (test kernels, 3, H, W)
+                generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+                parameters = degradation.parameters_of(together, self.noise, seeds)
+                results += map(to_uint8, degradation.apply(batch, parameters, generators))
+        return results
 
     def crop(self, hr: np.ndarray) -> np.ndarray:
         """Upper-left part of (H, W, 3) whose sides are multiples of the scale."""

@@ -16,7 +16,7 @@ import data.build_lmdb
 from data import build_train_loader, build_validation_samples
 from data.build_lmdb import build_lmdb
 from data.crop_plan import draw_crops, orient
-from data.data_range import DataRange
+from data.data_range import parse_range, split_range
 from data.degradation import DegradationConfig, create_degradation
 from data.lmdb import METADATA_KEY, LmdbSource, encode_metadata, image_key
 from data.sources import FolderSource, find_images, open_source
@@ -325,15 +325,15 @@ def test_half_of_the_images_broken_stops(folder, num_workers):
     ],
 )
 def test_ranges(data_range, count, train, validation, caplog):
-    got_train, got_validation = DataRange.parse(data_range).split(count)
+    got_train, got_validation = split_range(data_range, count)
     assert got_train.tolist() == list(train)
     assert got_validation.tolist() == list(validation)
 
 
 def test_cut_range_warns(caplog):
-    DataRange.parse("1-3450/801-810").split(3450)
+    split_range("1-3450/801-810", 3450)
     assert not caplog.records
-    DataRange.parse("1-3450/801-810").split(411)
+    split_range("1-3450/801-810", 411)
     assert "goes beyond the 411 images there are: 401 for training, 402 to 411 for validation" in caplog.text
 
 
@@ -342,15 +342,15 @@ def test_cut_range_warns(caplog):
 )
 def test_malformed_ranges_are_errors(data_range):
     with pytest.raises(ValueError, match="--data_range .* such as 1-3450/801-810"):
-        DataRange.parse(data_range)
+        parse_range(data_range)
 
 
 def test_ranges_that_leave_nothing_are_errors():
     for data_range, count in (("11-20/1-2", 10), ("1-5/1-5", 10)):
         with pytest.raises(ValueError, match="leaves none of the 10 images for training"):
-            DataRange.parse(data_range).split(count)
+            split_range(data_range, count)
     with pytest.raises(ValueError, match="not enough"):
-        DataRange.parse("1-2/3-4").split(1)
+        split_range("1-2/3-4", 1)
 
 
 @pytest.mark.parametrize("kind", ["folder", "packed"])

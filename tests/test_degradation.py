@@ -3,21 +3,37 @@
 import math
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from scipy.stats import multivariate_normal
 
-from data.degradation import DegradationConfig, TestKernel, create_degradation
+from data.degradation import (
+    DEGRADATIONS,
+    Degradation,
+    DegradationConfig,
+    Parameters,
+    TestKernel,
+    create_degradation,
+    register,
+)
 from data.degradation.blur import BLOCK, blur
 from data.degradation.downsample import bicubic_downsample, bicubic_matrix
 from data.degradation.gaussian import GaussianDegradation, GaussianParameters
 from data.degradation.kernels import gaussian_kernels
+from data.mismatch import mismatches
+from data.protocols import PROTOCOLS, Entry, get_protocol
+from data.sources import open_source
+from data.test_sets import PlainTestset
+from data.validation import ValidationSet
+from tests.test_positive import make_step
+from utils.image import write_image
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -483,3 +499,81 @@ def test_one_kernel_is_given_in_the_units_of_its_convention():
     assert fixed(sig=1.5) == (2.25, 2.25, 0)
     assert fixed(sig1=3.0, sig2=1.0, theta=0.5) == (3, 1, 0.5)
     assert fixed(degradation="dasr", lambda_1=3.0, lambda_2=1.0, theta=90.0) == (9, 1, math.pi / 2)
+
+
+# A degradation of another kind
+
+
+@dataclass(frozen=True)
+class JpegParameters(Parameters):
+    quality: torch.Tensor  # (B,) int64
+
+
+class Jpeg(Degradation):
+    """Subsampling and JPEG, image by image: without a kernel that a model could be told."""
+
+    name = "jpeg"
+    sample_mode = "s-fold"
+    default_protocol = "jpeg"
+
+    def draw(self, batch_size: int, generator: torch.Generator) -> JpegParameters:
+        return JpegParameters(torch.randint(30, 96, (batch_size,), generator=generator))
+
+    def parameters_of(self, test_kernels: Sequence[TestKernel], noise: float, seeds: Sequence[int]) -> JpegParameters:
+        return JpegParameters(torch.tensor([int(test_kernel.kernel["quality"]) for test_kernel in test_kernels]))
+
+    def apply(self, hr: torch.Tensor, parameters: JpegParameters, noise_generator: Any = None) -> torch.Tensor:
+        lr = hr[..., :: self.config.scale, :: self.config.scale]
+        return torch.stack([self.compress(*pair) for pair in zip(lr, parameters.quality.tolist(), strict=True)])
+
+    def compress(self, lr: torch.Tensor, quality: int) -> torch.Tensor:
+        images = lr.reshape(-1, *lr.shape[-3:]).permute(0, 2, 3, 1).byte().numpy()
+        encoded = [cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for image in images]
+        decoded = np.array([cv2.imdecode(content, cv2.IMREAD_COLOR) for content in encoded], np.uint8)
+        return torch.from_numpy(decoded).permute(0, 3, 1, 2).float().reshape(lr.shape)
+
+
+@pytest.fixture
+def jpeg(monkeypatch: pytest.MonkeyPatch) -> Iterator[Degradation]:
+    """Registered as CONTRIBUTING.md says: a line for the degradation, an entry for its protocol."""
+    register(Jpeg)
+    monkeypatch.setitem(PROTOCOLS, "jpeg", Entry(Jpeg, lambda scale: [TestKernel("q30", {"quality": 30})]))
+    yield create_degradation(DegradationConfig(degradation="jpeg"))
+    del DEGRADATIONS["jpeg"]
+
+
+def test_two_degradations_of_one_name_are_refused(jpeg):
+    with pytest.raises(AssertionError, match="two degradations are called jpeg"):
+        register(Jpeg)
+
+
+def test_another_degradation_trains_and_its_ranks_share_out_what_is_drawn(jpeg, monkeypatch):
+    hr = random_images(6, 2, 3, 32, 32)
+    whole = make_step(jpeg, same_degradation=True).degrade(hr, 3)
+    assert whole.shape == (6, 2, 3, 16, 16)
+    monkeypatch.setattr("utils.distributed.world_size", lambda: 2)
+    for rank in range(2):
+        monkeypatch.setattr("utils.distributed.rank", lambda rank=rank: rank)
+        share = hr[3 * rank : 3 * rank + 3]
+        assert torch.equal(make_step(jpeg, same_degradation=True).degrade(share, 3), whole[3 * rank : 3 * rank + 3])
+
+
+def test_another_degradation_is_validated_and_tested(jpeg, tmp_path):
+    hr = random_images(32, 40, 3).byte().numpy()
+    write_image(tmp_path / "a.png", hr)
+    (sample,) = ValidationSet(open_source(tmp_path, 1), jpeg)
+    assert sample.lr.shape == (16, 20, 3) and sample.known_degradation is None
+    protocol = get_protocol("jpeg", 2)
+    (tested,) = PlainTestset("a", protocol, tmp_path)
+    expected = jpeg.apply(torch.from_numpy(hr).permute(2, 0, 1)[None], JpegParameters(torch.tensor([30])))
+    assert np.array_equal(tested.lr, expected[0].permute(1, 2, 0).numpy()) and tested.known_degradation is None
+    assert mismatches(jpeg.describe(), protocol) == []
+    assert "trained for degradation cdsr, tested on jpeg" in mismatches(gaussian().describe(), protocol)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"sig": 1.0}, "jpeg takes no kernel"), ({"sv_mode": 1}, "jpeg has no sv_mode 1")]
+)
+def test_another_degradation_refuses_the_flags_of_others(jpeg, options, message):
+    with pytest.raises(ValueError, match=message):
+        DegradationConfig(degradation="jpeg", **options)

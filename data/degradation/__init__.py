@@ -21,4 +21,5 @@ __all__ = [
     "Parameters",
     "TestKernel",
     "create_degradation",
+    "register",
 ]
