@@ -66,11 +66,15 @@ def _blocks(values: Tensor) -> Tensor:
     return torch.cat([flat, flat[-1:].expand(-len(flat) % BLOCK)]).view(-1, BLOCK)
 
 
+PACKERS = {"exp_avg": quantise, "exp_avg_sq": quantise_positive, "momentum_buffer": quantise}
+"""Of Adam's two averages and of Muon's one; others stay exact."""
+
+
 def pack(state: _State, *, moments: str = "second") -> _State:
     """Pack the state of a run, as `Trainer.save_state` makes it.
 
     moments: which of Adam's two averages to keep. Without the first a run picks it up within ten steps; without both
-        the optimiser begins anew, and the rate should be warmed up.
+        the optimiser begins anew, and the rate should be warmed up. Muon's one average is kept with either.
     """
     state = _on_cpu(state)
     model = {name: value.half() if _is_large(value) else value for name, value in state["model"].items()}
@@ -127,18 +131,16 @@ def _sum(packed: Tensor | _State, near: Tensor) -> Tensor:
 
 
 def _pack_moments(slot: Mapping[str, Tensor], *, has_first: bool) -> _State:
-    packed: _State = dict(slot)
-    if _is_large(slot["exp_avg_sq"]):
-        packed["exp_avg_sq"] = quantise_positive(slot["exp_avg_sq"])
-        packed["exp_avg"] = quantise(slot["exp_avg"])
-    if not has_first:
-        del packed["exp_avg"]
-    return packed
+    kept = {name: value for name, value in slot.items() if has_first or name != "exp_avg"}
+    return {
+        name: PACKERS[name](value) if name in PACKERS and _is_large(value) else value for name, value in kept.items()
+    }
 
 
 def _unpack_moments(slot: _State) -> dict[str, Tensor]:
     moments = {name: restore(value) if isinstance(value, dict) else value for name, value in slot.items()}
-    moments.setdefault("exp_avg", torch.zeros_like(moments["exp_avg_sq"]))
+    if "exp_avg_sq" in moments:
+        moments.setdefault("exp_avg", torch.zeros_like(moments["exp_avg_sq"]))
     return moments
 
 

@@ -1,5 +1,6 @@
 """The parts of the training engine, each by value or by identity."""
 
+import copy
 import math
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from tests.test_trainer import RUN, assert_same, final_state, photographs, rows,
 from training.ema import ExponentialMovingAverage
 from training.guard import MAX_SKIPPED_STEPS, SkipGuard
 from training.schedule import Schedule
+from training.step import match_layouts
 from utils.device import has_fast_bf16
 
 __all__ = ["photographs"]
@@ -132,6 +134,26 @@ def test_channels_last_and_precision_change_little(photographs: Path, precision:
     plain = [row["l1"] for row in rows("l1")]
     assert main.main(tiny(photographs, "--reset", "--channels_last", "--precision", precision)) == 0
     np.testing.assert_allclose([row["l1"] for row in rows("l1")], plain, rtol=0.02)
+
+
+def test_averages_follow_the_layout_of_their_weights() -> None:
+    """A state saved in another layout, as without --channels_last or after packing, goes on like the same layout."""
+    results, state = [], None
+    gradient = torch.randn(8, 8, 3, 3, generator=torch.Generator().manual_seed(0))
+    for layout in (torch.contiguous_format, torch.channels_last):
+        weight = torch.nn.Parameter(torch.ones(8, 8, 3, 3).to(memory_format=layout))
+        optimizer = torch.optim.Adam([weight], lr=0.1, fused=True)
+        if state is None:
+            weight.grad = gradient
+            optimizer.step()
+            state = optimizer.state_dict()
+        optimizer.load_state_dict(copy.deepcopy(state))
+        match_layouts(optimizer)
+        weight.data.fill_(1.0)
+        weight.grad = gradient.square().to(memory_format=layout)
+        optimizer.step()
+        results.append(weight.detach())
+    torch.testing.assert_close(*results)
 
 
 def test_deterministic_losses_twice(photographs: Path) -> None:

@@ -20,6 +20,7 @@ from examples.packed_state import (
 )
 from examples.train_in_pieces import train_a_piece
 from tests.test_trainer import RUN, final_state, photographs, rows, tiny
+from training.muon import Muon
 from utils.checkpoint import CheckpointError, StateStore
 
 __all__ = ["photographs"]
@@ -62,6 +63,30 @@ def test_a_packed_state_is_close_and_small(photographs: Path, tmp_path: Path) ->
         torch.testing.assert_close(
             second[used].sqrt(), slot["exp_avg_sq"][used].sqrt(), atol=0, rtol=0.08
         )  # blocks that span e^-69 to e^5
+
+
+def test_muons_average_travels_with_adams() -> None:
+    generator = torch.Generator().manual_seed(0)
+    kernel, weight = (
+        torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in [(32, 32, 3, 3), (64, 80)]
+    )
+    optimizer = Muon([kernel], [weight], lr=0.1)
+    kernel.grad, weight.grad = torch.randn_like(kernel), torch.randn_like(weight)
+    optimizer.step()
+    state = {"model": {}, "moco": None, "ema": None, "optimizer": optimizer.state_dict()}
+    for moments, names in (("both", {0, 1}), ("second", {0, 1}), ("none", set())):
+        packed = pack(state, moments=moments)
+        restored = unpack(packed)["optimizer"]
+        assert restored["param_groups"] == state["optimizer"]["param_groups"] and restored["state"].keys() == names
+        if names:
+            average = kernel.grad
+            assert packed["optimizer"]["state"][0]["momentum_buffer"]["linear"].dtype == torch.int8
+            step = average.abs().max().item() / 127
+            torch.testing.assert_close(restored["state"][0]["momentum_buffer"], average, atol=0.51 * step, rtol=0)
+            assert restored["state"][1].keys() == {"step", "exp_avg", "exp_avg_sq"}
+            assert bool(restored["state"][1]["exp_avg"].any()) == (moments == "both")
+        optimizer.load_state_dict(restored)
+        optimizer.step()
 
 
 def test_a_damaged_or_missing_part_is_refused(tmp_path: Path) -> None:
