@@ -75,11 +75,9 @@ class Testset(Samples):
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """(image, test kernel) of every sample, known without reading any."""
         return [(image, test_kernel.label) for image in self.images for test_kernel in self.protocol.test_kernels]
 
     def read(self, index: int) -> Sample:
-        """Read the sample of an index from 0. ImageError names the file that is broken."""
         image, test_kernel = divmod(index, len(self.protocol.test_kernels))
         with self._lock:
             return self._read(self.images[image], self.protocol.test_kernels[test_kernel])

@@ -33,13 +33,8 @@ class PlainTestset(Testset):
             hr = read_hr(self._paths[image], self.protocol)
             self._kept = (image, hr, self.protocol.degrade(image, hr))
         _, hr, all_lr = self._kept
-        return Sample(
-            image,
-            test_kernel.label,
-            all_lr[self.protocol.test_kernels.index(test_kernel)],
-            hr,
-            self.protocol.known_degradation(test_kernel),
-        )
+        lr = all_lr[self.protocol.test_kernels.index(test_kernel)]
+        return Sample(image, test_kernel.label, lr, hr, self.protocol.known_degradation(test_kernel))
 
 
 class PreparedTestset(Testset):
@@ -56,10 +51,8 @@ class PreparedTestset(Testset):
         """Names of the images that have a file of any test kernel."""
         images: dict[str, None] = {}  # keeps the order
         for name, files in self._lr.items():
-            test_kernels = [
-                test_kernel for test_kernel in protocol.test_kernels if protocol.lr_folder(test_kernel) == name
-            ]
-            found = [protocol.image_of(stem, test_kernel) for stem in files for test_kernel in test_kernels]
+            kernels = [kernel for kernel in protocol.test_kernels if protocol.lr_folder(kernel) == name]
+            found = [protocol.image_of(stem, kernel) for stem in files for kernel in kernels]
             ours = [image for image in found if image is not None]
             images |= dict.fromkeys(ours)
             if len(ours) < len(files):

@@ -26,11 +26,9 @@ class ValidationSet(Samples):
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """(image, test kernel) of every sample."""
         return [(name, KERNEL) for name in self.source.names]
 
     def read(self, index: int) -> Sample:
-        """Read and degrade an image, at most LARGEST_SIDE pixels a side and a multiple of the scale."""
         image, scale = self.source.image(index), self.degradation.config.scale
         height, width = (min(side, LARGEST_SIDE) // scale * scale for side in image.shape[:2])
         hr = middle(image, height, width)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.report.published_results import REFERENCE, TEST_SETS, published
+from data.test_sets import TEST_SETS
+from evaluation.report.published_results import REFERENCE, published
 
 NUM_KERNELS = {"cdsr": 9}
 """Of the protocols with printed figures; an evaluation under fewer does not compare."""

@@ -7,7 +7,8 @@ dasr-iso at width 0: plain bicubic as every paper of the field prints it, PSNR a
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
+from data.test_sets import TEST_SETS
+
 REFERENCE = "CDSR"
 """The method that differences are taken from."""
 
