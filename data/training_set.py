@@ -11,6 +11,7 @@ order and crops is not part of a checkpoint, so that a resumed run sees other ba
 """
 
 import logging
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ class TrainingSetError(ValueError):
         return super().__str__().rpartition(f"{type(self).__name__}: ")[2].strip()
 
 
+@dataclass(eq=False)
 class TrainingSet(Dataset[torch.Tensor]):
     """Item i is the batch of step `start_step` + i: (batch_size / world_size, 2, 3, P, P) uint8 RGB, P = `patch`.
 
@@ -39,37 +41,31 @@ class TrainingSet(Dataset[torch.Tensor]):
     good; TrainingSetError when more than half of them fail.
     """
 
-    def __init__(
-        self,
-        source: ImageSource,
-        *,
-        seed: int,
-        batch_size: int,
-        patch: int,
-        num_steps: int,
-        start_step: int = 0,
-        augment: bool = True,
-        same_image: bool = True,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        if batch_size % world_size:
-            raise ValueError(f"--batch_size {batch_size} cannot be shared by {world_size} processes: give a multiple")
-        if not same_image and len(source.names) < 2:
+    source: ImageSource
+    _: KW_ONLY
+    seed: int
+    batch_size: int
+    patch: int
+    num_steps: int
+    start_step: int = 0
+    augment: bool = True
+    same_image: bool = True
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        """Check what the user gave."""
+        num_images, share = len(self.source.names), self.batch_size // self.world_size
+        if self.batch_size % self.world_size:
+            raise ValueError(
+                f"--batch_size {self.batch_size} cannot be shared by {self.world_size} processes: give a multiple"
+            )
+        if not self.same_image and num_images < 2:
             raise ValueError("--positive d takes two images, and there is one to train on: widen --data_range")
-        assert 0 <= rank < world_size
-        assert (source.sizes >= patch).all()
-        self.source = source
-        self.seed = seed
-        self.batch_size = batch_size
-        self.patch = patch
-        self.num_steps = num_steps
-        self.start_step = start_step
-        self.augment = augment
-        self.same_image = same_image
-        share = batch_size // world_size
-        self.rows = range(rank * share, (rank + 1) * share)
-        self._broken = torch.zeros(len(source.names), dtype=torch.bool).share_memory_()  # known to all workers
+        assert 0 <= self.rank < self.world_size
+        assert (self.source.sizes >= self.patch).all()
+        self.rows = range(self.rank * share, (self.rank + 1) * share)
+        self._broken = torch.zeros(num_images, dtype=torch.bool).share_memory_()  # known to all workers
 
     def __len__(self) -> int:
         return self.num_steps
