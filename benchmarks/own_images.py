@@ -25,6 +25,7 @@ from model import create_model, open_model
 from restore.image import Image, read_image
 from restore.image_file import write_image
 from restore.restore import restore_image
+from utils.device import peak_memory
 from utils.image import read_rgb, to_tensor
 
 TILES = (64, 128, 192, 256)
@@ -95,7 +96,7 @@ def measure_memory(words: list[str], limit_gib: float) -> int:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         code = test.main([*words, "--results", folder])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory(torch.device("cpu")) / 2**20
     print(f"exit code {code}, {time.perf_counter() - start:.0f} s, peak resident memory {peak:.0f} MiB")
     return code
 

@@ -6,6 +6,7 @@ median over rounds of plain time over the variant's time, its spread the smalles
 """
 
 import argparse
+import functools
 import json
 import statistics
 import tempfile
@@ -99,14 +100,16 @@ def time_calls(call: Callable[[int], object], num_calls: int, device: torch.devi
     return (time.perf_counter() - start) / num_calls
 
 
-def compare(calls: Mapping[str, Callable[[int], object]], args: argparse.Namespace, device: torch.device) -> list[dict]:
-    """Time all calls in turns; the first is the plain way."""
+def compare(
+    calls: Mapping[str, Callable[[int], object]], device: torch.device, *, rounds: int, num_calls: int = 1
+) -> list[dict]:
+    """Time all calls in turns; the first is the plain way, which ratios are taken to."""
     for call in calls.values():
         time_calls(call, 2, device)
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(args.rounds):
+    for _ in range(rounds):
         for name, call in calls.items():
-            times[name].append(time_calls(call, args.num_steps, device))
+            times[name].append(time_calls(call, num_calls, device))
     plain = next(iter(times.values()))
     rows = []
     for name, seconds in times.items():
@@ -170,19 +173,18 @@ def main() -> None:
     hr_pairs = torch.randint(0, 256, (args.batch_size, 2, 3, side, side), generator=generator, dtype=torch.uint8)
     steps = {name: build_step(name, args, device) for name in args.variants}
     calls = {name: (lambda index, step=step: step(index, hr_pairs)) for name, step in steps.items()}
-    result: dict[str, Any] = {"options": vars(args), "environment": environment(), "step": compare(calls, args, device)}
+    compare_all = functools.partial(compare, device=device, rounds=args.rounds, num_calls=args.num_steps)
+    result: dict[str, Any] = {"options": vars(args), "environment": environment(), "step": compare_all(calls)}
     config = DegradationConfig(scale=args.scale)
     hr = hr_pairs.to(device).float()
     pipelines = {"as published": PublishedDegradation(config), "ours": create_degradation(config)}
-    result["degradation"] = compare(
+    result["degradation"] = compare_all(
         {
             name: lambda index, pipeline=pipeline: pipeline.apply(  # type: ignore[misc]
                 hr, pipeline.draw(len(hr), torch.Generator().manual_seed(index))
             )
             for name, pipeline in pipelines.items()
-        },
-        args,
-        device,
+        }
     )
     result["data"] = measure_data(args)
     result["peak_memory_mb"] = peak_memory(device) / 2**20

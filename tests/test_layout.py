@@ -48,7 +48,7 @@ INSIDE = {
         "checkpoint",
     ),
     "data": ("degradation", "protocol", "protocols", "samples", "test_sets"),
-    "evaluation": ("metrics", "measures", "results", "rowlog", "evaluate"),
+    "evaluation": ("lpips", "metrics", "results", "rowlog", "evaluate"),
     "training": ("schedule", "guard", "ema", "step"),
     "inference": ("tiles", "memory", "upscaler"),
 }
