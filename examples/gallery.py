@@ -10,12 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 
 from inference.upscaler import Upscaler
 from model import create_model, load_model
 from model.pretrained import pretrained_path
-from utils.image import list_images, read_rgb, to_tensor, to_uint8
+from utils.image import list_images, read_rgb, to_tensor, to_uint8, write_image
 
 GAP = 8  # pixels between two columns
 LARGEST_SIDE = 128  # LR pixels shown
@@ -72,8 +71,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     names = []
     for path in list_images(args.images):
-        row = Image.fromarray(compare(read_rgb(path), upscalers))
-        row.save(args.out / f"{path.stem}.webp", quality=args.quality, method=6)
+        write_image(args.out / f"{path.stem}.webp", compare(read_rgb(path), upscalers), quality=args.quality)
         names.append(path.stem)
         print(path.stem, flush=True)
     rows = "\n\n".join(f"**{name}**\n\n![{name}]({name}.webp)" for name in names)
