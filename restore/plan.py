@@ -1,4 +1,4 @@
-"""Where results go: one name for each, no two alike."""
+"""What results will be: their names, no two alike, and what their formats lose."""
 
 import itertools
 import os
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restore.sources import Source
-from utils.image import IMAGE_SUFFIXES, MAX_PIXELS
+from utils.image import IMAGE_SUFFIXES, MAX_PIXELS, Image
+from utils.image.files import FileFormat
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,23 @@ def suffix_for(file_format: str, path: Path) -> str:
     if file_format != "auto":
         return f".{file_format}"
     return path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ".png"
+
+
+def losses(image: Image, file_format: FileFormat, *, height: int, width: int, num_bits: int) -> list[str]:
+    """Say in words for the user what the format lacks for `image`, enlarged to this size.
+
+    Raises:
+        ValueError: it does not hold the size at all.
+    """
+    if max(height, width) > file_format.max_side:
+        raise ValueError(
+            f"{file_format.name} holds at most {file_format.max_side} pixels a side, not {width}x{height}; "
+            "give --format png"
+        )
+    has_metadata = bool(image.icc_profile or image.exif or image.xmp)
+    lost = {
+        "no alpha: laid on white": image.alpha is not None and not file_format.alpha,
+        "8 bits alone: rounded": num_bits == 16 and not file_format.deep,
+        "no profile and metadata: left out": has_metadata and not file_format.metadata,
+    }
+    return [words for words, applies in lost.items() if applies]

@@ -14,7 +14,7 @@ from PIL import ExifTags, ImageCms, features
 from PIL import Image as PILImage
 
 from option import FORMATS
-from restore.plan import suffix_for
+from restore.plan import losses, suffix_for
 from restore.transparency import bleed
 from tests.test_image import save_pil
 from utils.image import (
@@ -23,7 +23,6 @@ from utils.image import (
     ImageError,
     count_pixels,
     format_of,
-    losses,
     read_image,
     read_rgb,
     write_image,

@@ -9,23 +9,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class FileFormat:
-    """What a format holds.
+    """What a format holds."""
 
-    Args:
-        name: as Pillow has it.
-        suffixes: of its files, in lower case, the usual one first.
-        max_side: longest side in pixels.
-        alpha: whether it has an alpha channel.
-        deep: whether it has 16 bits a sample.
-        metadata: whether it has profile, EXIF and XMP.
-    """
-
-    name: str
-    suffixes: tuple[str, ...]
-    max_side: int = 2**31 - 1
+    name: str  # as Pillow has it
+    suffixes: tuple[str, ...]  # in lower case, the usual one first
+    max_side: int = 2**31 - 1  # pixels
     alpha: bool = True
-    deep: bool = False
-    metadata: bool = True
+    deep: bool = False  # 16 bits a sample
+    metadata: bool = True  # profile, EXIF and XMP
 
 
 FILE_FORMATS = (
@@ -56,14 +47,8 @@ def list_images(
 ) -> list[Path]:
     """List the images in `folder`, by suffix, in natural order (2 before 10), without hidden files and folders.
 
-    Args:
-        folder: where to look.
-        recursive: look in subfolders too, through links, each folder once.
-        suffixes: of images, in lower case.
-        on_error: called for each folder that cannot be read; by default it is skipped.
-
-    Raises:
-        ValueError: there is no such folder.
+    `recursive` looks in subfolders too, through links, each folder once; one that cannot be read is skipped, and
+    `on_error` called. ValueError if there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -65,6 +65,12 @@ def to_8_bit(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
+def middle(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Middle of an image (H, W, ...), at most `height` x `width` pixels, as a view."""
+    top, left = max(0, image.shape[0] - height) // 2, max(0, image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
+
+
 def to_tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W, 3) uint8 to (3, H, W) float32, both RGB in [0, 255]."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float()

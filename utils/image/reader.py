@@ -25,6 +25,7 @@ from utils.image.pixels import Image
 
 MAX_PIXELS = 500_000_000  # a larger image is taken for a decompression bomb
 
+_FORMATS = tuple(file_format.name for file_format in FILE_FORMATS)
 # TIFF tags that say how the pixels are stored; they are no metadata of the image.
 _STORAGE_TAGS = frozenset({*range(254, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 297, 301})
 _STORAGE_TAGS |= {*range(317, 326), 330, 332, 334, 336, 338, 339, 347, *range(512, 515), *range(529, 533), 559}
@@ -36,8 +37,6 @@ _CONVERSIONS = {
     "alpha": "stripped of its alpha channel",
     "CMYK": "converted to RGB without a colour profile",
 }
-
-_FORMATS = tuple(file_format.name for file_format in FILE_FORMATS)
 
 logger = logging.getLogger("cdsr")
 _warned: set[str] = set()  # kinds of conversion this process has already spoken of
@@ -134,40 +133,33 @@ def _stored_as(opened: PILImage.Image) -> str:
     return " ".join(str(tile[3]) for tile in getattr(opened, "tile", []))
 
 
-def _is_16_bit(opened: PILImage.Image) -> bool:
-    """Whether the file has 16 bits a sample, whatever Pillow makes of them."""
-    return ";16" in _stored_as(opened) or opened.mode.startswith("I;16")
-
-
-def _is_grey(opened: PILImage.Image) -> bool:
-    return opened.mode in ("1", "L", "LA", "La") or opened.mode.startswith("I;16")
-
-
-def _has_alpha(opened: PILImage.Image) -> bool:
-    return opened.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in opened.info
+def _kinds(opened: PILImage.Image) -> list[str]:
+    """What sets an image apart from 8-bit RGB, before it is decoded."""
+    mode = opened.mode
+    is_kind = {
+        "grey": mode in ("1", "L", "LA", "La") or mode.startswith("I;16"),
+        "palette": mode in ("P", "PA"),
+        "16-bit": ";16" in _stored_as(opened) or mode.startswith("I;16"),  # whatever Pillow makes of them
+        "alpha": mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in opened.info,
+        "CMYK": mode == "CMYK",
+    }
+    return [kind for kind, applies in is_kind.items() if applies]
 
 
 def _warn_of_conversions(path: Path | str, opened: PILImage.Image) -> None:
-    is_kind = {
-        "grey": _is_grey(opened),
-        "palette": opened.mode in ("P", "PA"),
-        "16-bit": _is_16_bit(opened),
-        "alpha": _has_alpha(opened),
-        "CMYK": opened.mode == "CMYK",
-    }
-    for kind in (kind for kind, applies in is_kind.items() if applies and kind not in _warned):
+    for kind in (kind for kind in _kinds(opened) if kind not in _warned):
         _warned.add(kind)
         logger.warning("%s: %s image, %s (said once, done for all)", path, kind, _CONVERSIONS[kind])
 
 
 def _read_pixels(opened: PILImage.Image, file: BinaryIO) -> np.ndarray:
     """Decode (H, W, C) uint8 or uint16 as in `Image`, upright."""
-    stored_as, is_16_bit = _stored_as(opened), _is_16_bit(opened)
+    kinds, stored_as = _kinds(opened), _stored_as(opened)
     opened.load()
     orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
     if opened.mode.startswith("I;16"):
         pixels = np.asarray(opened).astype(np.uint16)[:, :, None]  # of either byte order
-    elif is_16_bit and opened.mode not in ("P", "CMYK"):
+    elif "16-bit" in kinds and opened.mode not in ("P", "CMYK"):
         pixels = _read_16_bit_colour(file)
         if "LA" in stored_as and pixels.shape[2] == 4:  # OpenCV repeats grey
             pixels = pixels[:, :, [0, 3]]
@@ -177,7 +169,7 @@ def _read_pixels(opened: PILImage.Image, file: BinaryIO) -> np.ndarray:
         pixels = np.asarray(_cmyk_to_rgb(opened))
     else:
         straight = opened.convert("LA") if opened.mode == "La" else opened  # not premultiplied
-        mode = ("L" if _is_grey(opened) else "RGB") + ("A" if _has_alpha(opened) else "")
+        mode = ("L" if "grey" in kinds else "RGB") + ("A" if "alpha" in kinds else "")
         pixels = np.asarray(straight.convert(mode))
         pixels = pixels.reshape(*pixels.shape[:2], -1)
     return _turn_upright(pixels, orientation)
@@ -194,12 +186,11 @@ def _read_16_bit_colour(file: BinaryIO) -> np.ndarray:
 
 def _cmyk_to_rgb(opened: PILImage.Image) -> PILImage.Image:
     """Convert by the file's profile to sRGB; without one, or with a broken one, by Pillow's plain formula."""
-    if profile := opened.info.get("icc_profile"):
-        with contextlib.suppress(ImageCms.PyCMSError, OSError):
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(opened, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-            if converted is not None:
-                return converted
+    with contextlib.suppress(KeyError, ImageCms.PyCMSError, OSError):
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(opened.info["icc_profile"]))
+        converted = ImageCms.profileToProfile(opened, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        if converted is not None:
+            return converted
     return opened.convert("RGB")
 
 
