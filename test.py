@@ -21,7 +21,8 @@ from inference.upscaler import Upscaler
 from model import CDSR, Bicubic, build_model, load_model, variant_in
 from model.pretrained import shipped_weights
 from option import parse_options
-from restore.restore import OutputOptions, plan, restore_all
+from restore.plan import OutputOptions, plan
+from restore.restore import restore_all
 from restore.sources import find_images
 from utils import distributed
 from utils.device import select_device

@@ -22,11 +22,9 @@ from evaluation.plots import side_by_side
 from inference.tiles import overlap_of, tile_starts
 from inference.upscaler import Upscaler
 from model import create_model, open_model
-from restore.image import Image, read_image
-from restore.image_file import write_image
 from restore.restore import restore_image
 from utils.device import peak_memory
-from utils.image import read_rgb, to_tensor
+from utils.image import Image, read_image, read_rgb, to_tensor, write_image
 
 TILES = (64, 128, 192, 256)
 
@@ -115,7 +113,7 @@ def draw_figures(model_name: str, weights: Path, scale: int, folder: Path) -> No
         target = folder / f"own-images-{name}.webp"
         with tempfile.TemporaryDirectory() as temporary:
             side_by_side(columns, Path(temporary) / "figure.png", zoom=zoom)
-            write_image(target, read_image(Path(temporary) / "figure.png"), file_format="WEBP", quality=88)
+            write_image(target, read_image(Path(temporary) / "figure.png"), quality=88)
 
 
 def main() -> int:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -162,10 +161,9 @@ class Upscaler:
         return lr.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
     @torch.inference_mode()
-    def code(self, image: np.ndarray, device: torch.device) -> np.ndarray:
-        """Code (D,) of an image (H, W, 3) RGB in [0, 255], computed in bounded memory."""
-        lr = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))[None].to(device)
-        return self._encode(lr, None, self._resolve_tile(lr))[0].cpu().numpy()
+    def code(self, lr: Tensor) -> Tensor:
+        """Codes (B, D) of lr (B, 3, H, W) float32 RGB in [0, 255], computed in bounded memory."""
+        return self._encode(lr, None, self._resolve_tile(lr))
 
     def _encode(self, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None) -> Tensor:
         lr = self._lay_out(lr)

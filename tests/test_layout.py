@@ -39,6 +39,7 @@ for _part in ("data", "model", "loss", "inference", "evaluation", "restore", "tr
 INSIDE = {
     "utils": (
         "files",
+        "image",
         "device",
         "randomness",
         "signals",
@@ -50,6 +51,7 @@ INSIDE = {
     "data": ("degradation", "protocol", "protocols", "samples", "test_sets"),
     "evaluation": ("lpips", "metrics", "results", "rowlog", "evaluate"),
     "training": ("schedule", "guard", "ema", "step"),
+    "restore": ("sources", "transparency", "plan", "duration", "restore"),
     "inference": ("tiles", "memory", "upscaler"),
 }
 
