@@ -24,7 +24,7 @@ from evaluation.results import Result, Summary, summarize, table, write_results
 from evaluation.rowlog import RowLog, remove_parts
 from evaluation.shard import Shard, join_shard
 from inference.upscaler import Upscaler
-from model import CDSR, Bicubic, build_model, load_model, variant_in
+from model import build_model, check_options, load_model, variant_in
 from model.pretrained import shipped_weights
 from option import parse_options
 from restore.restore import OutputOptions, plan, restore_all
@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Evaluate or upscale as the options say; an error of the user's is one line."""
     try:
+        check_options(args)
         seed_everything(args.seed)
         shard = join_shard()
         if not shard.is_first:
@@ -78,9 +79,9 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
         args.model, path = shipped_weights(args.model, args.scale, args.noise)
     model = build_model(args, device, variant_in(path))
     checkpoint: dict[str, Any] = {"model": args.model, "scale": args.scale}
-    if isinstance(model, CDSR) and model.variant.marks:
+    if model.has_variants and model.variant.marks:
         checkpoint["variant"] = model.variant.marks
-    if not isinstance(model, Bicubic):
+    if model.is_trainable:
         if not args.pre_train and not path.is_file():
             raise ValueError(
                 f"no weights are shipped for {args.model} x{args.scale}; give a checkpoint with --pre_train, or try "

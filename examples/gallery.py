@@ -25,7 +25,7 @@ CAPTION = 26  # pixels
 def build_upscaler(name: str, scale: int, weights: Path | None) -> Upscaler:
     """Make a model ready; bicubic has no weights."""
     model = create_model(name, scale)
-    if not name.startswith("bicubic"):
+    if model.is_trainable:
         load_model(model, weights or pretrained_path(name, scale))
     return Upscaler(model.eval(), centred=True)
 

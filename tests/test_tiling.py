@@ -89,10 +89,10 @@ def test_views_are_undone(view):
 class SFold(Bicubic):
     """Bicubic on the grid of s-fold sampling: moved up and left by scale - 1 pixels."""
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
         framed = F.pad(lr, (0, 2, 0, 2), mode="replicate")
         move = self.scale - 1
-        sr = super().forward(framed)[:, :, move:, move:]
+        sr = super().super_resolve(framed, code)[:, :, move:, move:]
         return sr[:, :, : lr.shape[2] * self.scale, : lr.shape[3] * self.scale]
 
 

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from inference.upscaler import Upscaler
-from model import MODELS, check_blind, create_model, open_model
+from model import MODELS, check_blind, create_model, network_of, open_model
 from model.pretrained import pretrained_path
 from restore.image import Image, count_pixels, read_image
 from restore.restore import OutputOptions, plan, restore_file, restore_image
@@ -76,8 +76,8 @@ class Service:
         self.weights = _shipped() | (weights or {})
         if not self.weights:
             raise ValueError("no weights are shipped in experiment/pretrained; name some by --pre_train")
-        for name, scale in weights or {}:
-            check_blind(create_model(name, scale))
+        for name, _ in weights or {}:
+            check_blind(network_of(name))
         self._upscalers: dict[tuple[str, int], Upscaler] = {}
         self._busy = threading.Lock()
 
