@@ -24,7 +24,7 @@ from evaluation.results import Result, Summary, summarize, table, write_results
 from evaluation.rowlog import RowLog, remove_parts
 from evaluation.shard import Shard, join_shard
 from inference.upscaler import Upscaler
-from model import build_model, check_options, load_model, variant_in
+from model import build_model, check_options, grid_shift, load_model, variant_in
 from model.pretrained import shipped_weights
 from option import parse_options
 from restore.restore import OutputOptions, plan, restore_all
@@ -81,13 +81,15 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
     checkpoint: dict[str, Any] = {"model": args.model, "scale": args.scale}
     if model.has_variants and model.variant.marks:
         checkpoint["variant"] = model.variant.marks
+    trained_for = {}
     if model.is_trainable:
         if not args.pre_train and not path.is_file():
             raise ValueError(
                 f"no weights are shipped for {args.model} x{args.scale}; give a checkpoint with --pre_train, or try "
                 "--model CDSR_S --scale 2"
             )
-        checkpoint |= {"trained_for": load_model(model, path), "file": path.name, "sha256": sha256(path)}
+        trained_for = load_model(model, path)
+        checkpoint |= {"trained_for": trained_for, "file": path.name, "sha256": sha256(path)}
         logger.info("weights: %s", path)
     elif args.pre_train:
         logger.warning("--pre_train has no effect: %s has no weights", args.model)
@@ -97,6 +99,7 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
         channels_last=args.channels_last,
         tile=args.tile or None,
         self_ensemble=args.self_ensemble,
+        shift=grid_shift(model, trained_for),
         centred=bool(args.dir_demo),
     )
     return upscaler, checkpoint

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from inference.upscaler import Upscaler
-from model import create_model, load_model
+from model import create_model, grid_shift, load_model
 from model.pretrained import pretrained_path
 from utils.image import list_images, read_rgb, to_tensor, to_uint8
 
@@ -25,9 +25,8 @@ CAPTION = 26  # pixels
 def build_upscaler(name: str, scale: int, weights: Path | None) -> Upscaler:
     """Make a model ready; bicubic has no weights."""
     model = create_model(name, scale)
-    if model.is_trainable:
-        load_model(model, weights or pretrained_path(name, scale))
-    return Upscaler(model.eval(), centred=True)
+    metadata = load_model(model, weights or pretrained_path(name, scale)) if model.is_trainable else {}
+    return Upscaler(model.eval(), shift=grid_shift(model, metadata), centred=True)
 
 
 def middle(image: np.ndarray, side: int) -> np.ndarray:

@@ -99,6 +99,7 @@ class CDSR(Network):
 
     is_contrastive = True
     has_variants = True
+    assumes_s_fold = True
 
     def __init__(self, *, scale: int, size: CDSRSize | None = None, variant: Variant | None = None) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ class Network(nn.Module):
         is_contrastive: its `encoder`, an `Encoder`, makes the code, and is the query encoder of momentum contrast.
         is_non_blind: it is told the degradation (`utils.interfaces.NonBlind`) and takes `kernel_size`.
         has_variants: it takes and keeps a `variant`: parts that can be left out.
+        assumes_s_fold: weights whose file does not say so, as published ones do not, were trained on s-fold samples.
         scale: the upscaling factor.
         sr_network: maps (lr, code) to sr, unless `super_resolve` does otherwise.
     """
@@ -21,6 +22,7 @@ class Network(nn.Module):
     is_contrastive: ClassVar[bool] = False
     is_non_blind: ClassVar[bool] = False
     has_variants: ClassVar[bool] = False
+    assumes_s_fold: ClassVar[bool] = False
 
     scale: int
     encoder: Any

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from inference.upscaler import Upscaler
-from model import MODELS, check_blind, create_model, network_of, open_model
+from model import MODELS, check_blind, create_model, grid_shift, network_of, open_model
 from model.pretrained import pretrained_path
 from restore.image import Image, count_pixels, read_image
 from restore.restore import OutputOptions, plan, restore_file, restore_image
@@ -143,9 +143,13 @@ class Service:
 
     def _upscaler(self, model: str, scale: int) -> Upscaler:
         if (model, scale) not in self._upscalers:
-            network, _ = open_model(model.removesuffix(NOISY), scale, self.weights[model, scale])
+            network, metadata = open_model(model.removesuffix(NOISY), scale, self.weights[model, scale])
             self._upscalers[model, scale] = Upscaler(
-                network.to(self.device).eval(), precision=self.precision, tile="auto", centred=True
+                network.to(self.device).eval(),
+                precision=self.precision,
+                tile="auto",
+                shift=grid_shift(network, metadata),
+                centred=True,
             )
         return self._upscalers[model, scale]
 
