@@ -1,6 +1,7 @@
 """Tiles, memory and views of the inference: by identity with the whole, and by faults put in on purpose."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -220,8 +221,7 @@ def test_tiles_follow_the_free_memory(small_model, monkeypatch, tmp_path: Path):
     assert memory._cgroup("memory.max", "memory.current", tmp_path) is None
     (tmp_path / "memory.max").write_text("5000\n")
     assert memory._cgroup("memory.max", "memory.current", tmp_path) == 4000
-    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:      7 kB\n")
-    assert memory._meminfo(tmp_path / "meminfo") == 7168
-    monkeypatch.setattr(memory, "_meminfo", lambda: None)
-    monkeypatch.setattr(memory, "_cgroup", lambda limit, used: None)
-    assert memory.free_bytes(cpu) == memory.FALLBACK_BYTES
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=7168))
+    for left, free in ((None, 7168), (9000, 7168), (4000, 4000)):
+        monkeypatch.setattr(memory, "_cgroup", lambda limit, used, left=left: left)
+        assert memory.free_bytes(cpu) == free
