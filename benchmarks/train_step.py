@@ -26,9 +26,8 @@ from data.degradation.gaussian import GaussianParameters
 from data.sources import open_source
 from data.training_set import TrainingSet
 from loss import PixelLoss, contrastive_loss
-from model import Bicubic, compile_model, create_model
+from model import compile_model, create_model
 from model.moco import MoCo
-from model.oracle import Oracle
 from training.schedule import Phase
 from training.step import StepConfig, TrainingStep
 from utils.device import peak_memory, select_device, synchronize
@@ -63,9 +62,7 @@ def build_step(name: str, args: argparse.Namespace, device: torch.device) -> Cal
     """Make a variant's step: a function of the step's number and the HR pairs."""
     precision, channels_last, compiled = VARIANTS[name]
     torch.manual_seed(0)
-    model = create_model(args.model, args.scale)
-    assert not isinstance(model, Bicubic | Oracle)
-    model.to(device)
+    model = create_model(args.model, args.scale).to(device)
     if channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     moco = MoCo(model.encoder).to(device)

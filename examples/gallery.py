@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from inference.upscaler import Upscaler
-from model import create_model, load_model
+from model import create_model, grid_shift, load_model
 from model.pretrained import pretrained_path
 from utils.image import list_images, middle, read_rgb, to_tensor, to_uint8, write_image
 
@@ -24,9 +24,8 @@ CAPTION = 26  # pixels
 def build_upscaler(name: str, scale: int, weights: Path | None) -> Upscaler:
     """Make a model ready; bicubic has no weights."""
     model = create_model(name, scale)
-    if not name.startswith("bicubic"):
-        load_model(model, weights or pretrained_path(name, scale))
-    return Upscaler(model.eval(), centred=True)
+    metadata = load_model(model, weights or pretrained_path(name, scale)) if model.is_trainable else {}
+    return Upscaler(model.eval(), shift=grid_shift(model, metadata), centred=True)
 
 
 def captioned(image: np.ndarray, caption: str) -> np.ndarray:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from inference.upscaler import Upscaler
-from model import open_model
+from model import grid_shift, open_model
 from model.pretrained import pretrained_path
 from restore.restore import restore_image
 from utils.device import select_device
@@ -18,10 +18,10 @@ from utils.image import read_image, write_image
 def restore(source: Path, target: Path, *, name: str = "CDSR_S", scale: int = 2, weights: Path | None = None) -> None:
     """Upscale the image at `source` into `target`, with the shipped weights unless others are given."""
     device = select_device("auto")
-    model, _ = open_model(name, scale, weights or pretrained_path(name, scale))
+    model, metadata = open_model(name, scale, weights or pretrained_path(name, scale))
 
     # Tiles that fit into the memory; the result lies exactly over the image.
-    upscaler = Upscaler(model.to(device).eval(), tile="auto", centred=True)
+    upscaler = Upscaler(model.to(device).eval(), tile="auto", shift=grid_shift(model, metadata), centred=True)
 
     image = read_image(source)
     larger = restore_image(image, upscaler, device)

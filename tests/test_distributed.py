@@ -35,7 +35,7 @@ def build_step(name: str, config: StepConfig) -> TrainingStep:
     torch.manual_seed(0)
     model = create_model(name, 2)
     synchronise_statistics(model)
-    moco = None if name.endswith("_oracle") else MoCo(model.encoder, queue_size=16)
+    moco = MoCo(model.encoder, queue_size=16) if model.is_contrastive else None
     return TrainingStep(
         model=model,
         moco=moco,

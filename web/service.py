@@ -16,7 +16,7 @@ import torch
 
 from data.degradation import SCALES
 from inference.upscaler import Upscaler
-from model import MODELS, check_blind, create_model, open_model
+from model import MODELS, check_blind, create_model, grid_shift, network_of, open_model
 from model.pretrained import pretrained_path
 from restore.plan import OutputOptions, plan
 from restore.restore import network_input, restore_file, restore_image
@@ -82,8 +82,8 @@ class Service:
         self.weights = _shipped_weights() | (weights or {})
         if not self.weights:
             raise ValueError("no weights are shipped in experiment/pretrained; name some with --pre_train")
-        for name, scale in weights or {}:
-            check_blind(create_model(name, scale))
+        for name, _ in weights or {}:
+            check_blind(network_of(name))
         self._upscalers: dict[tuple[str, int], Upscaler] = {}
         self._busy = threading.Lock()
 
@@ -144,9 +144,13 @@ class Service:
 
     def _upscaler(self, model: str, scale: int) -> Upscaler:
         if (model, scale) not in self._upscalers:
-            network, _ = open_model(model.removesuffix(NOISY), scale, self.weights[model, scale])
+            network, metadata = open_model(model.removesuffix(NOISY), scale, self.weights[model, scale])
             self._upscalers[model, scale] = Upscaler(
-                network.to(self.device).eval(), precision=self.precision, tile="auto", centred=True
+                network.to(self.device).eval(),
+                precision=self.precision,
+                tile="auto",
+                shift=grid_shift(network, metadata),
+                centred=True,
             )
         return self._upscalers[model, scale]
 
