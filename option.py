@@ -391,7 +391,6 @@ def parse_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def contradictions(args: argparse.Namespace) -> list[str]:
     """List what cannot be meant, in words for the user."""
     given = {name: getattr(args, name) is not None for name in ("sig", "sig1", "sig2", "lambda_1", "lambda_2")}
-    oracle = args.model if args.model.endswith("_oracle") else ""
     rules = [
         (args.blur_kernel % 2 == 0, f"--blur_kernel {args.blur_kernel} is even; a kernel has a centre: give 21"),
         *(
@@ -418,22 +417,6 @@ def contradictions(args: argparse.Namespace) -> list[str]:
         (
             args.dir_demo and args.suffix == "" and not args.results,
             "--suffix '' gives results the names of their images: give --results, a folder of their own",
-        ),
-        (
-            oracle and args.dir_demo,
-            f"--model {oracle} is told the true kernel, and nobody knows that of your images: take CDSR or CDSR_S",
-        ),
-        (
-            oracle and (args.sv_mode or args.protocol == "cdsr-sv"),
-            f"--model {oracle} is told one kernel an image, and spatially variant blur has many: take CDSR or CDSR_S",
-        ),
-        (
-            oracle and args.self_ensemble,
-            f"--self_ensemble turns the image and not the kernel that {oracle} is told: leave it out",
-        ),
-        (
-            oracle and args.epochs_encoder > 0,
-            f"--epochs_encoder {args.epochs_encoder}: {oracle} has no encoder to train first; give -1",
         ),
         (args.chop and args.tile not in (None, "auto"), f"--chop is --tile auto and contradicts --tile {args.tile}"),
         (args.resume < -1, f"--resume {args.resume}: give -1 for the last state or an epoch"),

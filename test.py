@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from data import build_protocol, build_test_samples
-from data.protocols import Protocol
+from data.protocol import Protocol
 from data.samples import Testset
 from evaluation.embeddings import collect_embeddings, write_embeddings
 from evaluation.report import write_report
@@ -18,14 +18,15 @@ from evaluation.rowlog import remove_parts
 from evaluation.sets import evaluate_sets
 from evaluation.shard import Shard, join_shard
 from inference.upscaler import Upscaler
-from model import CDSR, Bicubic, build_model, load_model, variant_in
+from model import build_model, check_options, grid_shift, load_model, variant_in
 from model.pretrained import shipped_weights
 from option import parse_options
-from restore.restore import OutputOptions, plan, restore_all
+from restore.plan import OutputOptions, plan
+from restore.restore import restore_all
 from restore.sources import find_images
 from utils import distributed
-from utils.checkpoint import sha256
 from utils.device import select_device
+from utils.files import sha256
 from utils.randomness import seed_everything
 from utils.run import EXPERIMENT, log_to_console, logger, run_name
 
@@ -40,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, or restore images; a user's mistake is one line."""
     try:
+        check_options(args)
         seed_everything(args.seed)
         shard = join_shard()
         if not shard.is_first:
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upscaler, dict[str, Any]]:
     """Make the model with its weights; also returns what the result files say of the checkpoint."""
     name, path = args.model, args.pre_train
-    if name == "bicubic" and not args.dir_demo and build_protocol(args).config.degradation == "dasr":
+    if name == "bicubic" and not args.dir_demo and build_protocol(args).degradation().has_matlab_baseline:
         logger.info("bicubic is MATLAB's here (--model bicubic_matlab), as in the protocols of DASR")
         name = "bicubic_matlab"
     if path is None:
@@ -70,15 +72,17 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
     args.model = name
     model = build_model(args, device, variant_in(path))
     checkpoint: dict[str, Any] = {"model": name, "scale": args.scale}
-    if isinstance(model, CDSR) and model.variant.marks:
+    if model.has_variants and model.variant.marks:
         checkpoint["variant"] = model.variant.marks
-    if not isinstance(model, Bicubic):
+    trained_for = {}
+    if model.is_trainable:
         if not args.pre_train and not path.is_file():
             raise ValueError(
                 f"no weights are shipped for {name} x{args.scale}; give a checkpoint with --pre_train, or try "
                 "--model CDSR_S --scale 2"
             )
-        checkpoint |= {"trained_for": load_model(model, path), "file": path.name, "sha256": sha256(path)}
+        trained_for = load_model(model, path)
+        checkpoint |= {"trained_for": trained_for, "file": path.name, "sha256": sha256(path)}
         logger.info("weights: %s", path)
     elif args.pre_train:
         logger.warning("--pre_train has no effect: %s has no weights", name)
@@ -88,6 +92,7 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
         channels_last=args.channels_last,
         tile=args.tile or None,
         self_ensemble=args.self_ensemble,
+        shift=grid_shift(model, trained_for),
         centred=bool(args.dir_demo),
     )
     return upscaler, checkpoint

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 
 from data.protocols import get_protocol
-from data.test_sets import load_testset
+from data.test_sets import TEST_SETS, load_testset
 from evaluation.evaluate import evaluate
-from evaluation.report.published_results import BICUBIC_DASR_PIPELINE, BICUBIC_PUBLISHED, TEST_SETS
+from evaluation.report.published_results import BICUBIC_DASR_PIPELINE, BICUBIC_PUBLISHED
 from evaluation.results import by_kernel, summarize
 from evaluation.rowlog import RowLog, remove_parts
 from inference.upscaler import Upscaler

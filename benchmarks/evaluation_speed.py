@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.train_step import compare
-from data.samples import Sample
+from data.samples import Sample, Samples
 from evaluation.evaluate import evaluate
 from evaluation.results import read_rows
 from inference.upscaler import Upscaler
@@ -56,17 +56,19 @@ def network_tasks(name: str, scale: int, side: int) -> dict[str, Callable[[int],
     return {title: lambda _, upscaler=upscaler: upscaler(lr) for title, upscaler in upscalers.items()}  # type: ignore[misc]
 
 
-class Synthetic:
+class Synthetic(Samples):
     """Samples of one size, made when they are asked for."""
 
     def __init__(self, number: int, side: int) -> None:
-        self.keys = [(f"p{index}", "k") for index in range(number)]
-        self.side = side
+        self.number, self.side = number, side
 
-    def __len__(self) -> int:
-        return len(self.keys)
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """(image, kernel) of every sample."""
+        return [(f"p{index}", "k") for index in range(self.number)]
 
-    def __getitem__(self, index: int) -> Sample:
+    def read(self, index: int) -> Sample:
+        """Make a sample."""
         hr = np.random.default_rng(index).integers(0, 256, (2 * self.side, 2 * self.side, 3), np.uint8)
         return Sample(*self.keys[index], lr=hr[::2, ::2], hr=hr)
 

@@ -20,13 +20,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data.degradation import Degradation, DegradationConfig, Parameters
+from data.degradation import CDSRDegradation, DegradationConfig, create_degradation
+from data.degradation.base import Generators
+from data.degradation.gaussian import GaussianParameters
 from data.sources import open_source
-from data.training_crops import TrainingCrops
+from data.training_set import TrainingSet
 from loss import PixelLoss, contrastive_loss
-from model import Bicubic, compile_model, create_model
+from model import compile_model, create_model
 from model.moco import MoCo
-from model.oracle import Oracle
 from training.schedule import Phase
 from training.step import StepConfig, TrainingStep
 from utils.device import peak_memory, select_device, synchronize
@@ -43,10 +44,10 @@ VARIANTS = {  # name: precision, channels_last, compiled
 }
 
 
-class PublishedDegradation(Degradation):
+class PublishedDegradation(CDSRDegradation):
     """Blur at full resolution, image by image in groups, then subsampling."""
 
-    def apply(self, hr: Tensor, parameters: Parameters, noise_generator: torch.Generator | None = None) -> Tensor:
+    def apply(self, hr: Tensor, parameters: GaussianParameters, noise_generator: Generators | None = None) -> Tensor:
         """Degrade (B, 2, 3, P, P) as the published pipeline does."""
         batch, size = len(hr), self.config.blur_kernel
         kernels = self.kernels(parameters.variance_1, parameters.variance_2, parameters.theta).to(hr)
@@ -61,9 +62,7 @@ def build_step(name: str, args: argparse.Namespace, device: torch.device) -> Cal
     """Make a variant's step: a function of the step's number and the HR pairs."""
     precision, channels_last, compiled = VARIANTS[name]
     torch.manual_seed(0)
-    model = create_model(args.model, args.scale)
-    assert not isinstance(model, Bicubic | Oracle)
-    model.to(device)
+    model = create_model(args.model, args.scale).to(device)
     if channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     moco = MoCo(model.encoder).to(device)
@@ -75,7 +74,7 @@ def build_step(name: str, args: argparse.Namespace, device: torch.device) -> Cal
         moco=moco,
         pixel_loss=PixelLoss().to(device),
         contrastive_loss=contrastive_loss,
-        degradation=PublishedDegradation(config) if name == "plain" else Degradation(config),
+        degradation=PublishedDegradation(config) if name == "plain" else create_degradation(config),
         optimizer=torch.optim.Adam(model.parameters(), lr=1e-4, fused=name != "plain"),
         config=StepConfig(precision=precision, channels_last=channels_last),
         device=device,
@@ -140,7 +139,7 @@ def measure_data(args: argparse.Namespace) -> list[dict]:
         build_lmdb(Path(folder, "HR"), Path(folder, "hr.lmdb"), progress=False)
         for name, path, cache in (("2K PNG, decoded", "HR", 0), ("LMDB", "hr.lmdb", 0)):
             source = open_source(Path(folder, path), patch, cache)
-            crops = TrainingCrops(source, seed=0, batch_size=args.batch_size, patch=patch, num_steps=50)
+            crops = TrainingSet(source, seed=0, batch_size=args.batch_size, patch=patch, num_steps=50)
             num_batches = 1 if name.startswith("2K") else 40
             crops[0]
             start = time.perf_counter()
@@ -175,7 +174,7 @@ def main() -> None:
     result: dict[str, Any] = {"options": vars(args), "environment": environment(), "step": compare_all(calls)}
     config = DegradationConfig(scale=args.scale)
     hr = hr_pairs.to(device).float()
-    pipelines = {"as published": PublishedDegradation(config), "ours": Degradation(config)}
+    pipelines = {"as published": PublishedDegradation(config), "ours": create_degradation(config)}
     result["degradation"] = compare_all(
         {
             name: lambda index, pipeline=pipeline: pipeline.apply(  # type: ignore[misc]

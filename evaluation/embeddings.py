@@ -20,13 +20,14 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from tqdm import tqdm
 
+from data.samples import Samples
 from evaluation.codes import COLLAPSED, code_spread
 from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR
 from evaluation.probe import SEED, Points, probe
 from inference.upscaler import code_of
 from utils.files import replacing, write_json
 from utils.image import to_tensor
-from utils.interfaces import Samples, SuperResolver
+from utils.interfaces import SuperResolver
 
 LARGEST_LEGEND = 12
 MARKERS = "osD^vP*X<>ph"

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from data.samples import Sample, Samples
 from evaluation.metrics import Measure, psnr_y, ssim_y
 from evaluation.results import Result
 from evaluation.rowlog import RowLog
@@ -22,7 +23,6 @@ from inference.memory import is_out_of_memory
 from inference.upscaler import Upscaler
 from utils.device import synchronize
 from utils.image import to_tensor, to_uint8
-from utils.interfaces import Sample, Samples
 
 NUM_AHEAD = 4
 """Samples read ahead of the network."""

@@ -11,7 +11,7 @@ import torch
 
 from data.mismatch import mismatches
 from data.protocols import Protocol
-from data.samples import Testset
+from data.samples import Sample, Testset
 from evaluation.evaluate import evaluate
 from evaluation.metrics import describe_metrics, load_metrics
 from evaluation.profiling import Profile, model_cost
@@ -21,7 +21,6 @@ from evaluation.shard import Shard
 from inference.upscaler import Upscaler
 from utils.device import peak_memory, reset_peak_memory
 from utils.image import write_image
-from utils.interfaces import Sample
 from utils.run import environment, logger
 
 

@@ -20,14 +20,14 @@ LIVE_COPIES = 5
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free now: of the GPU; else of the machine, within the control group's limit."""
+    """Memory that is free now: of the GPU; else of the machine, within its control group (unknown to psutil)."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    left = [  # of a control group, which psutil does not know
+    groups = (
         _cgroup("memory.max", "memory.current"),
         _cgroup("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ]
-    return min([psutil.virtual_memory().available, *(value for value in left if value is not None)])
+    )
+    return min([psutil.virtual_memory().available, *(value for value in groups if value is not None)])
 
 
 def _cgroup(limit: str, used: str, root: Path = Path("/sys/fs/cgroup")) -> int | None:

@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from data.samples import Sample, Samples
 from evaluation.embeddings import Embeddings, collect_embeddings, write_embeddings
 from evaluation.probe import confidence_margin, probe, standardise
 from model import create_model
@@ -73,17 +73,14 @@ def test_codes_that_are_all_equal_are_called_so(tmp_path: Path) -> None:
 def test_collecting_leaves_out_what_cannot_be_read() -> None:
     model = create_model("CDSR_S", 2).eval()
 
-    class Grey:
+    class Grey(Samples):
         keys = [(f"p{index}", "k") for index in range(3)]  # noqa: RUF012
 
-        def __len__(self) -> int:
-            return 3
-
-        def __getitem__(self, index: int) -> SimpleNamespace:
+        def read(self, index: int) -> Sample:
             if index == 1:
                 raise ValueError("truncated")
             lr = np.full((16, 20, 3), 50 * index, np.uint8)
-            return SimpleNamespace(image=f"p{index}", kernel="k", lr=lr, hr=lr, known_degradation=None)
+            return Sample(f"p{index}", "k", lr, lr)
 
     samples = Grey()
     own = collect_embeddings(model, {"Set": samples}, device=torch.device("cpu"))

@@ -39,6 +39,7 @@ for _part in ("data", "model", "loss", "inference", "evaluation", "restore", "tr
 INSIDE = {
     "utils": (
         "files",
+        "image",
         "device",
         "randomness",
         "signals",
@@ -47,9 +48,10 @@ INSIDE = {
         "interfaces",
         "checkpoint",
     ),
-    "data": ("degradation", "protocols", "samples", "test_sets"),
+    "data": ("degradation", "protocol", "protocols", "samples", "test_sets"),
     "evaluation": ("lpips", "metrics", "results", "rowlog", "evaluate"),
     "training": ("schedule", "guard", "ema", "step"),
+    "restore": ("sources", "transparency", "plan", "duration", "restore"),
     "inference": ("tiles", "memory", "upscaler"),
 }
 
@@ -182,7 +184,7 @@ CHECKERS: dict[Checker, tuple[tuple[str, str], ...]] = {
     # checker: (path, bad source), each of which it must refuse
     check_import_directions: (
         ("utils/a.py", "import model"),
-        ("utils/a.py", "def f():\n    from data.training_crops import TrainingCrops"),
+        ("utils/a.py", "def f():\n    from data.training_set import TrainingSet"),
         ("option.py", "from utils.image import read_rgb"),
         ("inference/a.py", "from evaluation.metrics import psnr_y"),
         ("restore/a.py", "import evaluation"),
@@ -220,7 +222,7 @@ ACCEPTED = (
         "utils/a.py",
         "'''Doc.'''\nimport cv2, torch.utils.data\nfrom utils.run import ROOT\nfrom .image import to_tensor",
     ),
-    ("data/lmdb.py", "'''Doc.'''\nimport lmdb\nfrom data.training_crops import TrainingCrops\nfrom . import df2k"),
+    ("data/lmdb.py", "'''Doc.'''\nimport lmdb\nfrom data.training_set import TrainingSet\nfrom . import df2k"),
     ("trainer.py", "'''Doc.'''\nimport sys\nfrom utils import metrics\nprint(sys.path, metrics)"),
     ("main.py", "'''Doc.'''\nimport data, loss, model, option, trainer, utils\nif __name__ == '__main__':\n    pass"),
     ("tests/test_a.py", "'''Doc.'''\nimport main, test, examples.demo\ndef test_a(): ..."),

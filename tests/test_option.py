@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data.degradation import DegradationConfig
+from data.degradation import DegradationConfig, create_degradation
 from option import TEMPLATES, build_parser, parse_options
 
 ROOT = Path(__file__).parent.parent
@@ -96,9 +96,10 @@ def test_dasr_s_recipes_are_the_published_ranges(scale: int) -> None:
     """No width given would be the same: the convention's own range."""
     config = {field.name for field in fields(DegradationConfig)}
     args = parse_options(["--template", f"dasr_x{scale}"])
-    degradation = DegradationConfig(**{name: value for name, value in vars(args).items() if name in config})
-    assert degradation.width_range == (0.2, scale) == replace(degradation, sig_min=None, sig_max=None).width_range
-    assert (degradation.downsampling, degradation.noise) == ("bicubic", 0)
+    given = DegradationConfig(**{name: value for name, value in vars(args).items() if name in config})
+    for options in (given, replace(given, sig_min=None, sig_max=None)):
+        assert create_degradation(options).variance_range == (0.2**2, scale**2)
+    assert (given.downsampling, given.noise) == ("bicubic", 0)
     assert args.freeze_epoch == args.epochs_encoder + args.epochs_sr == 600  # never frozen
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from evaluation.metrics import psnr_y
 from evaluation.report.showcase import Shown, read_showcase
-from utils.image import read_rgb, to_tensor, to_uint8
+from utils.image import middle, read_rgb, to_tensor, to_uint8
 
 LARGEST = (480, 640)
 """Height and width of what is shown; the middle of a larger image."""
@@ -47,23 +47,17 @@ def _card(folder: Path, entry: Shown) -> Card:
     lr, sr, hr = (read_rgb(folder / f"{entry.stem}_{kind}.png") for kind in ("lr", "sr", "hr"))
     scale = hr.shape[0] // lr.shape[0]
     bicubic = to_uint8(F.interpolate(to_tensor(lr)[None], size=hr.shape[:2], mode="bicubic", align_corners=False)[0])
-    height, width = _middle(hr).shape[:2]
+    height, width = middle(hr, *LARGEST).shape[:2]
     images = {"LR": _uri(bicubic), "SR": _uri(sr), "HR": _uri(hr)}
     return Card(entry, width, height, images, psnr_y(bicubic, hr, scale))
 
 
 def _uri(image: np.ndarray) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(_middle(image)).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    Image.fromarray(middle(image, *LARGEST)).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
     return data_uri(buffer.getvalue(), "jpeg")
 
 
 def data_uri(content: bytes, kind: str) -> str:
     """Inline an image file."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _middle(image: np.ndarray) -> np.ndarray:
-    height, width = (min(side, limit) for side, limit in zip(image.shape[:2], LARGEST, strict=True))
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return image[top : top + height, left : left + width]

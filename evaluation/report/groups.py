@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.report.published_results import REFERENCE, TEST_SETS, published_rows
+from data.test_sets import TEST_SETS
+from evaluation.report.published_results import REFERENCE, published_rows
 from evaluation.results import precision_note
 
 NUM_KERNELS = {"cdsr": 9}

@@ -4,7 +4,8 @@ Protocol cdsr: from the CDSR paper, which has DASR, IKC and MANet measured by th
 dasr-iso at width 0: plain bicubic as every paper of the field has it, PSNR alone.
 """
 
-TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
+from data.test_sets import TEST_SETS
+
 REFERENCE = "CDSR"
 """The method that differences are taken from."""
 

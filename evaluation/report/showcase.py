@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data.samples import Samples
 from evaluation.evaluate import Stopwatch
 from evaluation.results import Result
 from inference.upscaler import Upscaler
 from utils.files import write_json
 from utils.image import write_image
-from utils.interfaces import Samples
 
 NUM_SHOWN = 10
 """Images at each end."""
