@@ -31,7 +31,7 @@ class Sample:
 
 
 class Samples(Sequence[Sample], ABC):
-    """Samples by index; ImageError, a ValueError, for those of a broken file alone."""
+    """Samples by index. A broken file raises ImageError, a ValueError, for its own samples only."""
 
     @property
     @abstractmethod
