@@ -136,6 +136,16 @@ def test_kinds_of_files(tmp_path):
     assert np.array_equal(read_image(big_endian).pixels, random_pixels(1, 16))
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_rgb_is_a_view_of_the_whole_image(tmp_path, channels, bits):
+    write_image(tmp_path / "a.png", Image(random_pixels(channels, bits)))
+    colour = random_pixels(channels, bits)[:, :, : 1 if channels < 3 else 3]
+    expected = np.broadcast_to(np.floor(colour / (1 if bits == 8 else 257) + 0.5), (13, 22, 3))
+    assert np.array_equal(read_image(tmp_path / "a.png").rgb, expected)
+    assert np.array_equal(read_rgb(tmp_path / "a.png"), expected)
+
+
 def test_an_animation_gives_its_first_frame_and_a_warning(tmp_path, caplog):
     frames = [PILImage.new("RGB", (20, 10), colour) for colour in ("red", "green", "blue")]
     path = tmp_path / "moving.gif"
