@@ -1,6 +1,5 @@
 """Train: parse, seed, build, Trainer(...).fit()."""
 
-import argparse
 import math
 import os
 import sys
@@ -10,8 +9,8 @@ from typing import Any
 import torch
 
 from data import build_degradation, build_training_batches, build_validation_samples
-from model import check_options, save_model
-from option import build_parser, parse_options
+from model import save_model
+from option import Options, build_parser, parse_options
 from trainer import Interrupted, Trainer, TrainingStopped
 from training.build import build_schedule, build_training_step
 from training.validation import Validator
@@ -45,14 +44,13 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: Options) -> None:
     """Build everything, resume where asked, and fit."""
-    check_options(args)
     if args.dir_data is None:
         raise ValueError("--dir_data is missing: give a folder of HR images, or the LMDB packed from one")
     seed_everything(args.seed, deterministic=args.deterministic)
     device = select_device(args.device, cpu=args.cpu or args.n_GPUs == 0, local_rank=distributed.local_rank())
-    resolve_arithmetic(args, device)
+    args = resolve_arithmetic(args, device)
     if distributed.is_launched():
         distributed.initialize(device)
     degradation = build_degradation(args)
@@ -63,11 +61,12 @@ def train(args: argparse.Namespace) -> None:
         warn_of_contrast(args)
     samples = build_validation_samples(args, degradation)
     variant = model.variant._asdict() if model.has_variants else {}
+    args = args.replace(**variant)
     metadata = {"model": args.model, **variant, **degradation.describe()}
     folder = open_run(args)
     run_logger = RunLogger(folder, use_tensorboard=args.use_tb_logger, is_silent=distributed.rank() > 0)
     try:
-        run_logger.describe_run({**vars(args), **variant})
+        run_logger.describe_run(vars(args))
         trainer = Trainer(
             training_step=training_step,
             make_loader=lambda start, num_steps: build_training_batches(
@@ -90,37 +89,38 @@ def train(args: argparse.Namespace) -> None:
             trainer.load_state(state)
         for line in lines:
             logger.warning("%s", line)
-        logger.info("run %s: %s x%d on %s, %s", folder, args.model, args.scale, device, args.precision)
+        logger.info("run %s on %s: %s", folder, device, args)
         trainer.fit()
     finally:
         run_logger.close()
 
 
-def resolve_arithmetic(args: argparse.Namespace, device: torch.device) -> None:
+def resolve_arithmetic(args: Options, device: torch.device) -> Options:
     """Fill in the precision and the memory layout that fit the device, where the user gave none; tune its kernels."""
-    if args.precision is None:
-        args.precision = "bf16" if has_fast_bf16(device) else "single"
-    if args.channels_last is None:
-        args.channels_last = device.type == "cuda" and args.precision != "single"
     torch.backends.cudnn.benchmark = not args.deterministic  # every batch has the same shape
+    precision, channels_last = args.precision, args.channels_last
+    if precision is None:
+        precision = "bf16" if has_fast_bf16(device) else "single"
+    if channels_last is None:
+        channels_last = device.type == "cuda" and precision != "single"
+    return args.replace(precision=precision, channels_last=channels_last)
 
 
-def run_folder(args: argparse.Namespace) -> Path:
+def run_folder(args: Options) -> Path:
     """Name the folder of the run."""
     name = run_name(save=args.save, scale=args.scale, sample_mode=args.sample_mode, blur_type=args.blur_type)
     return EXPERIMENT / name
 
 
-def load_state(args: argparse.Namespace) -> tuple[dict[str, Any] | None, list[str]]:
+def load_state(args: Options) -> tuple[dict[str, Any] | None, list[str]]:
     """Read the state that `--resume` asks for, if it does; also returns lines to tell the user."""
     if not args.resume:
         return None, []
-    source = EXPERIMENT / args.load if args.load else run_folder(args)
-    state, path, lines = StateStore(source / "state").load(args.resume)
+    state, path, lines = StateStore(run_folder(args) / "state").load(args.resume)
     return state, [*lines, f"resumed from {path}"]
 
 
-def open_run(args: argparse.Namespace) -> Path:
+def open_run(args: Options) -> Path:
     """Make the folder of the run."""
     folder = run_folder(args)
     if distributed.rank() == 0:
@@ -129,7 +129,7 @@ def open_run(args: argparse.Namespace) -> Path:
     return folder
 
 
-def warn_of_contrast(args: argparse.Namespace) -> None:
+def warn_of_contrast(args: Options) -> None:
     """Name the options that were given for a contrastive loss that there is not."""
     for name in ("c_weight", "positive", "queue_size"):
         if getattr(args, name) != build_parser().get_default(name):

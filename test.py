@@ -1,6 +1,5 @@
 """Evaluate a model on test sets, or upscale your own images (`--dir_demo`)."""
 
-import argparse
 import logging
 import sys
 from pathlib import Path
@@ -18,9 +17,9 @@ from evaluation.rowlog import remove_parts
 from evaluation.sets import evaluate_sets
 from evaluation.shard import Shard, join_shard
 from inference.upscaler import Upscaler
-from model import build_model, check_options, grid_shift, load_model, variant_in
+from model import build_model, grid_shift, load_model, variant_in
 from model.pretrained import shipped_weights
-from option import parse_options
+from option import Options, parse_options
 from restore.plan import OutputOptions, plan
 from restore.restore import restore_all
 from restore.sources import find_images
@@ -38,10 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     return run(args)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Options) -> int:
     """Evaluate, or restore images; a user's mistake is one line."""
     try:
-        check_options(args)
         seed_everything(args.seed)
         shard = join_shard()
         if not shard.is_first:
@@ -61,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         return 130
 
 
-def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upscaler, dict[str, Any]]:
+def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[str, Any]]:
     """Make the model with its weights; also returns what the result files say of the checkpoint."""
     name, path = args.model, args.pre_train
     if name == "bicubic" and not args.dir_demo and build_protocol(args).degradation().has_matlab_baseline:
@@ -69,8 +67,7 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
         name = "bicubic_matlab"
     if path is None:
         name, path = shipped_weights(name, args.scale, args.noise)
-    args.model = name
-    model = build_model(args, device, variant_in(path))
+    model = build_model(args.replace(model=name), device, variant_in(path))
     checkpoint: dict[str, Any] = {"model": name, "scale": args.scale}
     if model.has_variants and model.variant.marks:
         checkpoint["variant"] = model.variant.marks
@@ -98,7 +95,7 @@ def build_upscaler(args: argparse.Namespace, device: torch.device) -> tuple[Upsc
     return upscaler, checkpoint
 
 
-def results_folder(args: argparse.Namespace) -> Path:
+def results_folder(args: Options) -> Path:
     """Resolve where results go: `--results`, the run of `--pre_train`, or the run that the options name."""
     if args.results:
         return args.results
@@ -108,7 +105,7 @@ def results_folder(args: argparse.Namespace) -> Path:
     return EXPERIMENT / name / "results"
 
 
-def open_sets(args: argparse.Namespace, protocol: Protocol) -> dict[str, Testset]:
+def open_sets(args: Options, protocol: Protocol) -> dict[str, Testset]:
     """Open the sets that are there; each that is not is an error line with the tree expected."""
     testsets = {}
     for name in dict.fromkeys(args.test_sets):
@@ -120,7 +117,7 @@ def open_sets(args: argparse.Namespace, protocol: Protocol) -> dict[str, Testset
 
 
 def evaluate_testsets(
-    args: argparse.Namespace, upscaler: Upscaler, checkpoint: dict[str, Any], device: torch.device, shard: Shard
+    args: Options, upscaler: Upscaler, checkpoint: dict[str, Any], device: torch.device, shard: Shard
 ) -> int:
     """Evaluate every set, or encode it (`--embeddings`); a missing set does not stop the others."""
     folder, protocol = results_folder(args), build_protocol(args)
@@ -156,7 +153,7 @@ def evaluate_testsets(
     return int(failed)
 
 
-def restore_images(args: argparse.Namespace, upscaler: Upscaler, device: torch.device) -> int:
+def restore_images(args: Options, upscaler: Upscaler, device: torch.device) -> int:
     """Upscale the images of `--dir_demo`; what cannot be done is said and does not stop the others."""
     folder = args.results or results_folder(args) / "demo"
     options = OutputOptions(

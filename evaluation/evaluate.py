@@ -30,7 +30,7 @@ NUM_AHEAD = 4
 NUM_FINISHERS = 2
 """Threads that measure and write."""
 
-OUT_OF_MEMORY = "out of memory: try --chop, or --precision bf16"
+OUT_OF_MEMORY = "out of memory: try --tile auto, or --precision bf16"
 
 logger = logging.getLogger("cdsr")
 

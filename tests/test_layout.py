@@ -14,12 +14,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # From the ground up: a part may import itself and the floors below it, and never its neighbours.
 FLOORS = (
-    {"utils", "option", "recipes"},
+    {"utils", "recipes"},
     {"data", "model", "loss"},
     {"inference"},
     {"evaluation", "restore"},
     {"training"},
-    {"trainer"},
+    {"trainer", "option"},
     {"main", "test", "web"},
     {"tests", "benchmarks", "examples"},
 )
@@ -27,7 +27,6 @@ OURS = frozenset[str]().union(*FLOORS)
 BELOW = {part: frozenset[str]().union(*FLOORS[:floor]) for floor, parts in enumerate(FLOORS) for part in parts}
 MAY_IMPORT = {part: below | {part} for part, below in BELOW.items()} | {
     "trainer": frozenset({"trainer", "training", "evaluation", "utils"}),  # it knows no network and no data set
-    "option": frozenset({"recipes"}),  # what the command line takes is known without PyTorch
     "main": BELOW["main"] | {"main", "test"},  # --test_only is test.py's evaluation
     "tests": OURS,
     "benchmarks": OURS - {"tests"},
@@ -185,7 +184,7 @@ CHECKERS: dict[Checker, tuple[tuple[str, str], ...]] = {
     check_import_directions: (
         ("utils/a.py", "import model"),
         ("utils/a.py", "def f():\n    from data.training_set import TrainingSet"),
-        ("option.py", "from utils.image import read_rgb"),
+        ("option.py", "from trainer import Trainer"),
         ("inference/a.py", "from evaluation.metrics import psnr_y"),
         ("restore/a.py", "import evaluation"),
         ("evaluation/a.py", "from option import parse_options"),

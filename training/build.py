@@ -15,7 +15,7 @@ from model.published import require_fit, to_published
 from model.sync_norm import synchronise_statistics
 from model.variant import variant_of
 from training.ema import ExponentialMovingAverage
-from training.optimizers import build_optimizer
+from training.optimizers import OPTIMIZERS
 from training.schedule import Schedule
 from training.step import StepConfig, TrainingStep
 from utils.interfaces import NonBlind
@@ -27,7 +27,7 @@ def build_training_step(
     args: argparse.Namespace, degradation: Degradation, device: torch.device, state: dict[str, Any] | None = None
 ) -> TrainingStep:
     """Build the model and all that trains it, ready to take the state of a run where there is one."""
-    pixel_loss = PixelLoss(args.loss, rgb_range=args.rgb_range).to(device)
+    pixel_loss = PixelLoss(args.loss).to(device)
     model = build_network(args, degradation, device, state)
     if args.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -37,10 +37,9 @@ def build_training_step(
     ema = ExponentialMovingAverage(model, args.ema) if args.ema else None
     if args.compile:
         compile_model(model)
-    optimizer = build_optimizer(
-        args.optimizer,
+    optimizer = OPTIMIZERS[args.optimizer](
         model,
-        rate=args.lr_sr,
+        lr=args.lr_sr,
         momentum=args.momentum,
         betas=(args.beta1, args.beta2),
         eps=args.epsilon,

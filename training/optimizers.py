@@ -1,31 +1,37 @@
 """The optimisers of `--optimizer`, by name."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
+from training.muon import Muon, split_parameters
 
-def build_optimizer(
-    name: str,
-    model: nn.Module,
-    *,
-    rate: float,
-    momentum: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
+NOT_MUON = ("encoder", "head", "tail", "first_conv", "last_conv")
+"""Parts whose convolutions Muon leaves to Adam: the encoder, and what touches pixels."""
+
+
+def build_muon(
+    model: nn.Module, *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """Make an optimiser of all weights of a model; the schedule sets its rate at every step.
+    """Muon for the convolution kernels of the SR network's body, Adam for all other weights."""
+    kernels, others = split_parameters(model, left_out=NOT_MUON)
+    return Muon(kernels, others, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    momentum: of SGD. betas: the decays of Adam's two averages. eps: added to the divisor by Adam and RMSprop.
 
-    Raises:
-        ValueError: there is no such optimiser.
-    """
-    weights = model.parameters()
-    if name == "ADAM":
-        return torch.optim.Adam(weights, lr=rate, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
-    if name == "SGD":
-        return torch.optim.SGD(weights, lr=rate, momentum=momentum, weight_decay=weight_decay)
-    if name == "RMSprop":
-        return torch.optim.RMSprop(weights, lr=rate, eps=eps, weight_decay=weight_decay)
-    raise ValueError(f"unknown optimiser {name!r}; known: ADAM, SGD, RMSprop")
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "ADAM": lambda model, *, lr, betas, eps, weight_decay, momentum: torch.optim.Adam(
+        model.parameters(), lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True
+    ),
+    "MUON": lambda model, *, momentum, **options: build_muon(model, **options),
+    "SGD": lambda model, *, lr, betas, eps, weight_decay, momentum: torch.optim.SGD(
+        model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay
+    ),
+    "RMSprop": lambda model, *, lr, betas, eps, weight_decay, momentum: torch.optim.RMSprop(
+        model.parameters(), lr=lr, eps=eps, weight_decay=weight_decay
+    ),
+}
+"""Each makes an optimiser of all weights of a model; the schedule sets the rate at every step.
+
+momentum: of SGD. betas: the decays of Adam's two averages. eps: added to the divisor by Adam and RMSprop.
+"""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 AUTOCAST_DTYPES = {"half": torch.float16, "bf16": torch.bfloat16}
+PRECISIONS = ("single", *AUTOCAST_DTYPES)
 
 
 def select_device(name: str = "auto", *, cpu: bool = False, local_rank: int = 0) -> torch.device:
