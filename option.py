@@ -1,6 +1,7 @@
-"""Every option of `main.py` and `test.py`: groups, ranges, templates, contradictions.
+"""Every option of `main.py` and `test.py`, in groups, with types, ranges, defaults and units.
 
-This is the only parser. Options are validated before any file is made; the resolved ones are saved with each run.
+This is the only parser. The options are checked before any file is made and come back frozen: what depends on the
+machine or on the weights is resolved into a changed copy (`Options.replace`), which each run prints and saves.
 """
 
 import argparse
@@ -12,96 +13,46 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-PROTOCOLS = ("cdsr", "cdsr-sv", "dasr-iso", "gaussian8", "dasr-aniso")
-FORMATS = ("auto", "png", "jpg", "webp", "avif", "tif", "bmp")
-METRICS = ("psnr", "ssim", "rgb", "lpips")
-TEST_SETS = ["Set5", "Set14", "B100", "Urban100"]
+from data import build_degradation
+from data.data_range import parse_range
+from data.degradation import BLUR_TYPES, DEGRADATIONS, SAMPLE_MODES, SCALES, SV_MODES
+from data.protocols import PROTOCOLS
+from data.test_sets import TEST_SETS
+from evaluation.metrics import METRICS
+from inference.tiles import MIN_TILE
+from loss import parse_loss
+from model import MODELS, check_options
+from model.variant import LPE_KINDS
+from recipes import RECIPES
+from training.optimizers import OPTIMIZERS
+from training.schedule import DECAY_TYPES
+from utils.device import PRECISIONS
+from utils.image import FILE_FORMATS
 
-_PAPER = {
-    "model": "CDSR",
-    "degradation": "cdsr",
-    "blur_type": "aniso_gaussian",
-    "sample_mode": "s-fold",
-    "blur_kernel": 21,
-    "noise": 0.0,
-    "patch_size": 48,
-    "batch_size": 32,
-    "test_every": 1000,
-    "epochs_encoder": -1,
-    "epochs_sr": 700,
-    "freeze_epoch": 600,
-    "lr_sr": 1e-4,
-    "lr_decay_sr": 125,
-    "gamma_sr": 0.5,
-}
+FORMATS = ("auto", *(kind.suffixes[0].removeprefix(".") for kind in FILE_FORMATS))
 
-_FAST = {  # 100,000 steps of the SR network; docs/log.md says what it was compared with
-    **_PAPER,
-    "epochs_encoder": 5,
-    "lr_encoder": 3e-4,
-    "epochs_sr": 100,
-    "freeze_epoch": 95,
-    "lr_sr": 5e-4,
-    "decay_type": "cosine",
-    "warmup": 1000,
-    "grad_clip": 20.0,
-    "ema": 0.999,
-}
 
-_DASR = {
-    "model": "DASR",
-    "degradation": "dasr",
-    "blur_type": "iso_gaussian",
-    "blur_kernel": 21,
-    "noise": 0.0,
-    "patch_size": 48,
-    "batch_size": 32,
-    "test_every": 1000,
-    "epochs_encoder": 100,
-    "epochs_sr": 500,
-    "freeze_epoch": 600,  # never
-    "lr_encoder": 1e-3,
-    "lr_decay_encoder": 60,
-    "gamma_encoder": 0.1,
-    "lr_sr": 1e-4,
-    "lr_decay_sr": 125,
-    "gamma_sr": 0.5,
-}
+class Options(argparse.Namespace):
+    """Options by name; read only."""
 
-TEMPLATES: dict[str, dict[str, Any]] = {
-    "quickstart": {
-        **_PAPER,
-        "model": "CDSR_S",
-        "scale": 2,
-        "sig_min": 0.35,
-        "sig_max": 5.0,
-        "patch_size": 32,
-        "batch_size": 8,
-        "test_every": 50,
-        "epochs_sr": 5,
-        "lr_sr": 5e-4,
-        "print_every": 10,
-        "data_range": "1-800/801-810",
-    },
-    "paper_x2": {**_PAPER, "scale": 2, "sig_min": 0.35, "sig_max": 5.0},
-    "paper_x3": {**_PAPER, "scale": 3, "sig_min": 0.525, "sig_max": 7.5},
-    "paper_x4": {**_PAPER, "scale": 4, "sig_min": 0.7, "sig_max": 10.0},
-    "paper_x4_noise15": {**_PAPER, "scale": 4, "sig_min": 0.7, "sig_max": 10.0, "noise": 15.0},
-    "fast_x2": {**_FAST, "scale": 2, "sig_min": 0.35, "sig_max": 5.0},
-    "fast_x4": {**_FAST, "scale": 4, "sig_min": 0.7, "sig_max": 10.0},
-    "fast_x4_noise15": {**_FAST, "scale": 4, "sig_min": 0.7, "sig_max": 10.0, "noise": 15.0},
-    "dasr_x2": {**_DASR, "scale": 2, "sig_min": 0.2, "sig_max": 2.0},
-    "dasr_x3": {**_DASR, "scale": 3, "sig_min": 0.2, "sig_max": 3.0},
-    "dasr_x4": {**_DASR, "scale": 4, "sig_min": 0.2, "sig_max": 4.0},
-    "dasr_x4_aniso": {
-        **_DASR,
-        "scale": 4,
-        "blur_type": "aniso_gaussian",
-        "lambda_min": 0.2,
-        "lambda_max": 4.0,
-        "noise": 25.0,
-    },
-}
+    def __init__(self, **values: Any) -> None:
+        vars(self).update(values)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse: `replace` makes a changed copy."""
+        raise AttributeError(f"options are frozen: use replace({name}=...)")
+
+    def replace(self, **changes: Any) -> "Options":
+        """Copy with some options changed."""
+        unknown = changes.keys() - vars(self).keys()
+        assert not unknown, unknown
+        return Options(**vars(self) | changes)
+
+    def __str__(self) -> str:
+        """Those that differ from the parser's defaults, as flags."""
+        parser = build_parser()
+        changed = {name: value for name, value in vars(self).items() if value != parser.get_default(name)}
+        return " ".join(f"--{name} {value}" for name, value in changed.items())
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -147,8 +98,8 @@ def tile(text: str) -> int | str:
     if text == "auto":
         return text
     side = int(number(int, low=0)(text))
-    if 0 < side < 16:
-        raise argparse.ArgumentTypeError(f"{text} is too small for a tile: give auto, 0 (no tiles) or 16 or more")
+    if 0 < side < MIN_TILE:
+        raise argparse.ArgumentTypeError(f"{text} is too small for a tile: give auto, 0 or at least {MIN_TILE}")
     return side
 
 
@@ -163,7 +114,7 @@ def duration(text: str) -> float:
 def build_parser() -> OptionParser:
     """Describe every option, in groups."""
     parser = OptionParser(description="CDSR: content and degradation aware blind super-resolution", allow_abbrev=False)
-    parser.add_argument("--template", choices=sorted(TEMPLATES), help="a published recipe; other flags win over it")
+    parser.add_argument("--template", choices=sorted(RECIPES), help="a recipe (recipes.py); explicit flags override it")
     _add_hardware(parser.add_argument_group("hardware"))
     _add_data(parser.add_argument_group("data"))
     _add_degradation(parser.add_argument_group("degradation"))
@@ -184,7 +135,7 @@ def _add_hardware(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--seed", type=number(int, low=0), default=1, help="seed of every random choice")
     group.add_argument(
         "--precision",
-        choices=("single", "half", "bf16"),
+        choices=PRECISIONS,
         help="arithmetic of the networks (default: bf16 on GPUs that have it, else single)",
     )
     group.add_argument(
@@ -206,33 +157,31 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         "--data_range", default="1-3450/801-810", help="training/validation images, counted from 1 by name"
     )
     group.add_argument("--patch_size", type=number(int, low=12), default=48, help="side of a training patch, LR pixels")
-    group.add_argument("--rgb_range", type=positive, default=255.0, help="scale on which the pixel loss is measured")
     group.add_argument(
         "--data_resident", action="store_true", help="keep the training images on the device and cut patches there"
     )
     group.add_argument("--no_augment", action="store_true", help="no random flips and rotations")
     group.add_argument("--test_path", type=Path, default=Path("SRTestset"), help="folder of the test sets")
-    group.add_argument("--test_sets", nargs="+", default=TEST_SETS, metavar="SET", help="names of the test sets")
-    group.add_argument("--data_test", metavar="SET+SET", help="the same in EDSR's spelling, joined by +")
+    group.add_argument("--test_sets", nargs="+", default=list(TEST_SETS), metavar="SET", help="names of the test sets")
     group.add_argument(
         "--protocol", choices=PROTOCOLS, help="kernels of the test (default: cdsr, or of --degradation dasr its own)"
     )
 
 
 def _add_degradation(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--scale", type=number(int, low=1, high=4), default=2, help="upscaling factor, 1 to 4")
     group.add_argument(
-        "--degradation", choices=("cdsr", "dasr"), default="cdsr", help="convention of kernels and sampling"
+        "--scale", type=number(int, low=min(SCALES), high=max(SCALES)), default=2, help="upscaling factor, 1 to 4"
     )
+    group.add_argument("--degradation", choices=DEGRADATIONS, default="cdsr", help="convention of kernels and sampling")
     group.add_argument("--blur_kernel", type=count, default=21, help="side of the blur kernel, HR pixels, odd")
-    group.add_argument("--blur_type", choices=("iso_gaussian", "aniso_gaussian"), default="aniso_gaussian")
+    group.add_argument("--blur_type", choices=BLUR_TYPES, default="aniso_gaussian")
     group.add_argument(
         "--sample_mode",
-        choices=("s-fold", "bicubic"),
-        help="plain subsampling, or antialiased bicubic (default: s-fold for cdsr, bicubic for dasr)",
+        choices=SAMPLE_MODES,
+        help="plain subsampling, or antialiased bicubic (default: as the convention has it)",
     )
-    group.add_argument("--sv_mode", type=number(int, low=0, high=6), default=0, help="spatially variant blur, 0: none")
-    group.add_argument("--noise", type=number(float, low=0, high=255), default=0.0, help="noise level, [0, 255]")
+    group.add_argument("--sv_mode", type=int, choices=SV_MODES, default=0, help="spatially variant blur, 0: none")
+    group.add_argument("--noise", type=non_negative, default=0.0, help="noise level, grey levels of 0 to 255")
     group.add_argument("--sig_min", type=non_negative, help="smallest width; cdsr aniso: variance, else std deviation")
     group.add_argument("--sig_max", type=non_negative, help="largest width (defaults: the published ranges)")
     group.add_argument("--sig", type=non_negative, help="test with one isotropic kernel of this standard deviation")
@@ -249,12 +198,12 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--model",
         default="CDSR",
-        help="CDSR, DASR, their small forms CDSR_S and DASR_S, CDSR_oracle or CDSR_S_oracle (told the true kernel and "
-        "noise level), bicubic or bicubic_matlab",
+        choices=sorted(MODELS),
+        help="..._S: small; ..._oracle: told the true kernel and noise level",
     )
     group.add_argument(
         "--lpe",
-        choices=("both", "pixel", "patch", "naive"),
+        choices=LPE_KINDS,
         help="CDSR's encoder: both branches, one of them, or DASR's encoder (default: both, or as the weights are)",
     )
     group.add_argument(
@@ -275,7 +224,6 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         help="side of the SR network's tiles, LR pixels: auto (from the free memory; default for --dir_demo), "
         "16 or more, or 0: the whole image at once (default for test sets)",
     )
-    group.add_argument("--chop", action="store_true", help="the same as --tile auto")
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
@@ -310,7 +258,7 @@ def _add_optimization(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--decay_type", default="step", help="step, step_A_B (at epochs A, B) or cosine")
     group.add_argument("--gamma_encoder", type=positive, default=0.1, help="factor of a step, encoder phase")
     group.add_argument("--gamma_sr", type=positive, default=0.5, help="factor of a step, joint phase")
-    group.add_argument("--optimizer", choices=("ADAM", "SGD", "RMSprop"), default="ADAM")
+    group.add_argument("--optimizer", choices=OPTIMIZERS, default="ADAM")
     group.add_argument("--momentum", type=number(float, low=0, high=1), default=0.9, help="of SGD")
     group.add_argument("--beta1", type=number(float, low=0, high=1), default=0.9, help="of Adam")
     group.add_argument("--beta2", type=number(float, low=0, high=1), default=0.999, help="of Adam")
@@ -341,7 +289,10 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--results", type=Path, help="where results are written (default: inside the run)")
     group.add_argument(
-        "--format", choices=FORMATS, default="auto", help="of the results (default auto: each image's own)"
+        "--format",
+        choices=FORMATS,
+        default="auto",
+        help="of the results (default auto: each image's own)",
     )
     group.add_argument(
         "--quality", type=number(int, low=1, high=100), default=95, help="of JPEG, WebP (100: lossless) and AVIF"
@@ -354,7 +305,6 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--save", default="cdsr", help="name of the run, below experiment/")
-    group.add_argument("--load", help="run folder below experiment/ to resume (default: the one of --save)")
     group.add_argument("--resume", type=int, default=0, help="-1: go on from the last state; N: from epoch N's")
     group.add_argument("--reset", action="store_true", help="delete the run of that name first")
     group.add_argument("--save_models", action="store_true", help="keep the weights of every epoch")
@@ -365,87 +315,54 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def parse_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_options(argv: Sequence[str] | None = None) -> Options:
     """Parse and validate; exits with code 2 and a message where the options contradict each other."""
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--template", choices=sorted(TEMPLATES))
+    finder.add_argument("--template", choices=sorted(RECIPES))
     template = finder.parse_known_args(argv)[0].template
     if template:
-        parser.set_defaults(**TEMPLATES[template])
-    args = parser.parse_args(argv)
-    if args.data_test:
-        args.test_sets = args.data_test.split("+")
-    if args.tile is None:
-        args.tile = "auto" if args.chop or args.dir_demo else 0
-    if args.suffix and set(args.suffix) & set("/\\\0"):
-        parser.error(f"--suffix {args.suffix} has a path in it: give a few letters, as in _x2; folders are --results")
-    if args.sample_mode is None:
-        args.sample_mode = "s-fold" if args.degradation == "cdsr" else "bicubic"
+        parser.set_defaults(**RECIPES[template].options)
+    args = Options(**vars(parser.parse_args(argv)))
     for problem in contradictions(args):
         parser.error(problem)
-    return args
+    try:
+        parse_loss(args.loss)
+        parse_range(args.data_range)
+        check_options(args)
+        config = build_degradation(args).config
+    except ValueError as error:
+        parser.error(str(error))
+    tile = ("auto" if args.dir_demo else 0) if args.tile is None else args.tile
+    return args.replace(sample_mode=config.downsampling, tile=tile)
 
 
-def contradictions(args: argparse.Namespace) -> list[str]:
+def contradictions(args: Options) -> list[str]:
     """List what cannot be meant, in words for the user."""
-    given = {name: getattr(args, name) is not None for name in ("sig", "sig1", "sig2", "lambda_1", "lambda_2")}
-    oracle = args.model if args.model.endswith("_oracle") else ""
+    kernel_flags = {flag for kind in DEGRADATIONS.values() for flags in kind.kernel_flags for flag in flags}
+    has_kernel = any(getattr(args, flag) is not None for flag in kernel_flags)
     rules = [
-        (args.blur_kernel % 2 == 0, f"--blur_kernel {args.blur_kernel} is even; a kernel has a centre: give 21"),
-        *(
-            (None not in (low, high) and low > high, f"--{name}_min {low} is above --{name}_max {high}")
-            for name, low, high in (
-                ("sig", args.sig_min, args.sig_max),
-                ("lambda", args.lambda_min, args.lambda_max),
-            )
-        ),
         (args.split_batch > args.batch_size, f"--split_batch {args.split_batch} is above --batch_size"),
         (args.cpu and args.device not in ("auto", "cpu"), f"--cpu contradicts --device {args.device}"),
-        (given["sig1"] != given["sig2"], "--sig1 and --sig2 go together: give both variances of the kernel"),
-        (given["lambda_1"] != given["lambda_2"], "--lambda_1 and --lambda_2 go together: give both"),
         (
-            given["sig1"] and args.degradation == "dasr",
-            "--sig1 and --sig2 are cdsr's; dasr takes --lambda_1, --lambda_2",
-        ),
-        (given["lambda_1"] and args.degradation == "cdsr", "--lambda_1 and --lambda_2 are dasr's; cdsr takes --sig1"),
-        (args.sv_mode > 0 and args.degradation == "dasr", "--sv_mode is cdsr's; dasr has no spatially variant blur"),
-        (
-            args.protocol is not None and (given["sig"] or given["sig1"] or given["lambda_1"]),
+            args.protocol is not None and has_kernel,
             "--protocol has kernels of its own: leave out --sig, --sig1, --sig2, --lambda_1, --lambda_2",
+        ),
+        (
+            args.suffix and set(args.suffix) & set("/\\\0"),
+            f"--suffix {args.suffix} has a path in it: give a few letters, as in _x2; folders are --results",
         ),
         (
             args.dir_demo and args.suffix == "" and not args.results,
             "--suffix '' gives results the names of their images: give --results, a folder of their own",
         ),
-        (
-            oracle and args.dir_demo,
-            f"--model {oracle} is told the true kernel, and nobody knows that of your images: take CDSR or CDSR_S",
-        ),
-        (
-            oracle and (args.sv_mode or args.protocol == "cdsr-sv"),
-            f"--model {oracle} is told one kernel an image, and spatially variant blur has many: take CDSR or CDSR_S",
-        ),
-        (
-            oracle and args.self_ensemble,
-            f"--self_ensemble turns the image and not the kernel that {oracle} is told: leave it out",
-        ),
-        (
-            oracle and args.epochs_encoder > 0,
-            f"--epochs_encoder {args.epochs_encoder}: {oracle} has no encoder to train first; give -1",
-        ),
-        (args.chop and args.tile not in (None, "auto"), f"--chop is --tile auto and contradicts --tile {args.tile}"),
         (args.resume < -1, f"--resume {args.resume}: give -1 for the last state or an epoch"),
         (args.init_from and args.pre_train, "--init_from and --pre_train are two starts: give one of them"),
         (args.resume != 0 and args.reset, "--resume keeps a run, --reset deletes it: give one of them"),
         (
-            not re.fullmatch(r"step(_\d+)*|cosine", args.decay_type),
+            not re.fullmatch(DECAY_TYPES, args.decay_type),
             f"--decay_type {args.decay_type}: give step, step_A_B with epochs A and B, or cosine",
-        ),
-        (
-            not re.fullmatch(r"\d+-\d+/\d+-\d+", args.data_range),
-            f"--data_range {args.data_range}: give two ranges such as 1-3450/801-810",
         ),
     ]
     return [message for broken, message in rules if broken]

@@ -3,30 +3,29 @@
 `python -m benchmarks.evaluation_speed` writes benchmarks/results/evaluation_speed.md. All variants of a round run one
 after another, so that whatever else the machine does hits them alike; a ratio is taken within its round. With
 `--single RESULTS --bf16 RESULTS`, folders of results of the same sets by `test.py --precision ...`, it adds what bf16
-changes in the figures.
+changes in PSNR and SSIM.
 """
 
 import argparse
 import json
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 
+from benchmarks.train_step import compare
+from data.samples import Sample, Samples
 from evaluation.evaluate import evaluate
 from evaluation.results import read_rows
 from inference.upscaler import Upscaler
 from model import create_model
 from utils.files import replacing
-from utils.interfaces import Sample
 from utils.run import environment
 
 RESULTS = Path("benchmarks/results/evaluation_speed.md")
+CPU = torch.device("cpu")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
 VARIANTS = {
     "single, NCHW (the plain network)": ("single", False),
@@ -36,32 +35,17 @@ VARIANTS = {
 }
 
 
-def time_rounds(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each task in each round; the tasks of a round follow each other."""
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    for number in range(rounds + 1):
-        for name, task in tasks.items():
-            start = time.perf_counter()
-            task()
-            if number:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+def to_rows(tasks: dict[str, Callable[[int], object]], rounds: int) -> list[str]:
+    """Time tasks; lines of a table: seconds, and the ratio to the first task."""
+    lines = ["| variant | seconds (median) | times as fast (median) | smallest, largest ratio |", "|---|---|---|---|"]
+    return lines + [
+        f"| {row['variant']} | {row['ms'] / 1e3:.3f} | {row['ratio']:.2f} | "
+        f"{row['smallest']:.2f}, {row['largest']:.2f} |"
+        for row in compare(tasks, CPU, rounds=rounds)
+    ]
 
 
-def to_rows(seconds: dict[str, list[float]]) -> list[str]:
-    """Lines of a table: seconds, and the ratio to the first task."""
-    base = next(iter(seconds.values()))
-    rows = ["| variant | seconds (median) | times as fast (median) | smallest, largest ratio |", "|---|---|---|---|"]
-    for name, own in seconds.items():
-        ratios = [first / second for first, second in zip(base, own, strict=True)]
-        rows.append(
-            f"| {name} | {statistics.median(own):.3f} | {statistics.median(ratios):.2f} | "
-            f"{min(ratios):.2f}, {max(ratios):.2f} |"
-        )
-    return rows
-
-
-def network_tasks(name: str, scale: int, side: int) -> dict[str, Callable[[], object]]:
+def network_tasks(name: str, scale: int, side: int) -> dict[str, Callable[[int], object]]:
     """One image through each variant."""
     model = create_model(name, scale).eval()
     lr = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)) * 255
@@ -69,34 +53,35 @@ def network_tasks(name: str, scale: int, side: int) -> dict[str, Callable[[], ob
         title: Upscaler(model, precision=precision, channels_last=channels_last)
         for title, (precision, channels_last) in VARIANTS.items()
     }
-    return {title: lambda upscaler=upscaler: upscaler(lr) for title, upscaler in upscalers.items()}  # type: ignore[misc]
+    return {title: lambda _, upscaler=upscaler: upscaler(lr) for title, upscaler in upscalers.items()}  # type: ignore[misc]
 
 
-class Synthetic:
+class Synthetic(Samples):
     """Samples of one size, made when they are asked for."""
 
     def __init__(self, number: int, side: int) -> None:
-        self.keys = [(f"p{index}", "k") for index in range(number)]
-        self.side = side
+        self.number, self.side = number, side
 
-    def __len__(self) -> int:
-        return len(self.keys)
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """(image, kernel) of every sample."""
+        return [(f"p{index}", "k") for index in range(self.number)]
 
-    def __getitem__(self, index: int) -> Sample:
+    def read(self, index: int) -> Sample:
+        """Make a sample."""
         hr = np.random.default_rng(index).integers(0, 256, (2 * self.side, 2 * self.side, 3), np.uint8)
-        return SimpleNamespace(image=self.keys[index][0], kernel="k", lr=hr[::2, ::2], hr=hr)
+        return Sample(*self.keys[index], lr=hr[::2, ::2], hr=hr)
 
 
-def pipeline_tasks(number: int, side: int) -> dict[str, Callable[[], object]]:
+def pipeline_tasks(number: int, side: int) -> dict[str, Callable[[int], object]]:
     """A small evaluation with each step alone, and with reading and measuring beside the network."""
     upscaler = Upscaler(create_model("CDSR_S", 2).eval())
     samples = Synthetic(number, side)
-    upscaler(torch.zeros(1, 3, side, side))
 
     def run(overlap: bool) -> None:
-        evaluate(upscaler, samples, device=torch.device("cpu"), name="pipeline", overlap=overlap)
+        evaluate(upscaler, samples, device=CPU, name="pipeline", overlap=overlap)
 
-    return {"one after another (`--profile`)": lambda: run(False), "side by side (default)": lambda: run(True)}
+    return {"one after another (`--profile`)": lambda _: run(False), "side by side (default)": lambda _: run(True)}
 
 
 def accuracy_rows(single: Path, bf16: Path) -> list[str]:
@@ -104,8 +89,8 @@ def accuracy_rows(single: Path, bf16: Path) -> list[str]:
     rows = ["| set | single | bf16 | difference | largest of a row |", "|---|---|---|---|---|"]
     for path in sorted(single.glob("*_x*.json")):
         first, second = (json.loads((folder / path.name).read_text(encoding="utf-8")) for folder in (single, bf16))
-        figures = [(content["summary"]["psnr"], content["summary"]["ssim"]) for content in (first, second)]
-        texts = [f"{psnr:.3f} / {ssim:.5f}" for psnr, ssim in figures]
+        means = [(content["summary"]["psnr"], content["summary"]["ssim"]) for content in (first, second)]
+        texts = [f"{psnr:.3f} / {ssim:.5f}" for psnr, ssim in means]
         worst = max(
             abs(a.psnr - b.psnr)
             for a, b in zip(
@@ -114,7 +99,7 @@ def accuracy_rows(single: Path, bf16: Path) -> list[str]:
         )
         rows.append(
             f"| {first['set']} ({first['protocol']['protocol']}, {first['checkpoint']['model']}) | {texts[0]} | "
-            f"{texts[1]} | {figures[1][0] - figures[0][0]:+.4f} dB | {worst:.4f} dB |"
+            f"{texts[1]} | {means[1][0] - means[0][0]:+.4f} dB | {worst:.4f} dB |"
         )
     return rows
 
@@ -131,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation_speed", description="Time the evaluation.")
     parser.add_argument("--model", default="CDSR")
     parser.add_argument("--scale", type=int, default=2)
-    parser.add_argument("--side", type=int, default=128, help="side of the LR image")
+    parser.add_argument("--side", type=int, default=128, help="side of the LR images")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--note", default="", help="what else the machine did meanwhile")
@@ -140,8 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    network = to_rows(time_rounds(network_tasks(args.model, args.scale, args.side), args.rounds))
-    pipeline = to_rows(time_rounds(pipeline_tasks(8, 128), args.rounds))
+    network = to_rows(network_tasks(args.model, args.scale, args.side), args.rounds)
+    pipeline = to_rows(pipeline_tasks(8, args.side), args.rounds)
     facts = environment()
     lines = [
         "# Speed of the evaluation on a CPU",
@@ -150,20 +135,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"- commit: {facts['commit']}",
         f"- versions: Python {facts['python']}, PyTorch {facts['torch']}; {facts['platform']}",
         f"- hardware: {facts['processor']}, {args.threads} thread(s), flags: {', '.join(cpu_flags())}",
-        f"- date: {facts['date']}; seed 0; {args.rounds} rounds after one to warm up",
+        f"- date: {facts['date']}; seed 0; {args.rounds} rounds after warming up",
         *([f"- meanwhile: {args.note}"] if args.note else []),
         "",
         f"## The network: {args.model} x{args.scale}, one LR image of {args.side}x{args.side}",
         "",
         *network,
         "",
-        "## The pipeline: CDSR_S x2, 8 LR images of 128x128, PSNR and SSIM",
+        f"## The pipeline: CDSR_S x2, 8 LR images of {args.side}x{args.side}, PSNR and SSIM",
         "",
         *pipeline,
         "",
     ]
     if args.single and args.bf16:
-        lines += ["## What bf16 changes in the figures", "", *accuracy_rows(args.single, args.bf16), ""]
+        lines += ["## What bf16 changes in PSNR and SSIM", "", *accuracy_rows(args.single, args.bf16), ""]
     text = "\n".join(lines)
     with replacing(args.out) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -21,11 +21,10 @@ import test
 from evaluation.plots import side_by_side
 from inference.tiles import overlap_of, tile_starts
 from inference.upscaler import Upscaler
-from model import create_model, open_model
-from restore.image import Image, read_image
-from restore.image_file import write_image
+from model import create_model, grid_shift, open_model
 from restore.restore import restore_image
-from utils.image import read_rgb, to_tensor
+from utils.device import peak_memory
+from utils.image import Image, read_image, read_rgb, to_tensor, write_image
 
 TILES = (64, 128, 192, 256)
 
@@ -70,16 +69,17 @@ def psnr(first: Tensor, second: Tensor) -> float:
 
 def compare(model_name: str, weights: Path, scale: int, image: Path) -> None:
     """Print a table of tiles against the whole."""
-    model = open_model(model_name, scale, weights)[0].eval()
+    model, metadata = open_model(model_name, scale, weights)
+    shift = grid_shift(model.eval(), metadata)
     lr = to_tensor(read_rgb(image))[None]
     start = time.perf_counter()
-    whole = Upscaler(model, centred=True)(lr)
+    whole = Upscaler(model, shift=shift, centred=True)(lr)
     print(f"{image.name}: {lr.shape[3]}x{lr.shape[2]}, whole: {time.perf_counter() - start:.1f} s")
     print("| tile | overlap | dB to the whole | largest difference | seam ratio | with the image's own | s |")
     print("|---|---|---|---|---|---|---|")
     for tile in TILES:
         start = time.perf_counter()
-        tiled = Upscaler(model, tile=tile, centred=True)(lr)
+        tiled = Upscaler(model, tile=tile, shift=shift, centred=True)(lr)
         seconds = time.perf_counter() - start
         print(
             f"| {tile} | {overlap_of(tile)} | {psnr(tiled, whole):.1f} | {(tiled - whole).abs().max():.2f} | "
@@ -95,7 +95,7 @@ def measure_memory(words: list[str], limit_gib: float) -> int:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         code = test.main([*words, "--results", folder])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory(torch.device("cpu")) / 2**20
     print(f"exit code {code}, {time.perf_counter() - start:.0f} s, peak resident memory {peak:.0f} MiB")
     return code
 
@@ -103,18 +103,20 @@ def measure_memory(words: list[str], limit_gib: float) -> int:
 def draw_figures(model_name: str, weights: Path, scale: int, folder: Path) -> None:
     """Draw two photographs, blurred and shrunk, beside bicubic's and the model's result."""
     shipped = Path(skimage.__file__).parent / "data"
-    model = open_model(model_name, scale, weights)[0].eval()
+    model, metadata = open_model(model_name, scale, weights)
+    ours = Upscaler(model.eval(), tile="auto", shift=grid_shift(model, metadata), centred=True)
+    upscalers = {"bicubic": Upscaler(create_model("bicubic", scale), tile="auto"), model_name: ours}
     for name, zoom in (("astronaut", (60, 110, 130, 130)), ("coffee", (120, 90, 130, 130))):
         blurred = cv2.GaussianBlur(read_rgb(shipped / f"{name}.png")[:400, 40:440], (0, 0), 1.3)
         image = Image(np.ascontiguousarray(blurred[::scale, ::scale]))
         columns = [("image", image.pixels.repeat(scale, axis=0).repeat(scale, axis=1))]
-        for title, network in (("bicubic", create_model("bicubic", scale)), (model_name, model)):
-            result = restore_image(image, Upscaler(network, tile="auto", centred=True), torch.device("cpu"))
+        for title, upscaler in upscalers.items():
+            result = restore_image(image, upscaler, torch.device("cpu"))
             columns.append((title, result.pixels))
         target = folder / f"own-images-{name}.webp"
         with tempfile.TemporaryDirectory() as temporary:
             side_by_side(columns, Path(temporary) / "figure.png", zoom=zoom)
-            write_image(target, read_image(Path(temporary) / "figure.png"), file_format="WEBP", quality=88)
+            write_image(target, read_image(Path(temporary) / "figure.png"), quality=88)
 
 
 def main() -> int:

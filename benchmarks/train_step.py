@@ -6,6 +6,7 @@ median over rounds of plain time over the variant's time, its spread the smalles
 """
 
 import argparse
+import functools
 import json
 import statistics
 import tempfile
@@ -19,13 +20,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data.degradation import Degradation, DegradationConfig, Parameters
+from data.degradation import CDSRDegradation, DegradationConfig, create_degradation
+from data.degradation.base import Generators
+from data.degradation.gaussian import GaussianParameters
 from data.sources import open_source
-from data.training_crops import TrainingCrops
+from data.training_set import TrainingSet
 from loss import PixelLoss, contrastive_loss
-from model import Bicubic, compile_model, create_model
+from model import compile_model, create_model
 from model.moco import MoCo
-from model.oracle import Oracle
 from training.schedule import Phase
 from training.step import StepConfig, TrainingStep
 from utils.device import peak_memory, select_device, synchronize
@@ -42,10 +44,10 @@ VARIANTS = {  # name: precision, channels_last, compiled
 }
 
 
-class PublishedDegradation(Degradation):
+class PublishedDegradation(CDSRDegradation):
     """Blur at full resolution, image by image in groups, then subsampling."""
 
-    def apply(self, hr: Tensor, parameters: Parameters, noise_generator: torch.Generator | None = None) -> Tensor:
+    def apply(self, hr: Tensor, parameters: GaussianParameters, noise_generator: Generators | None = None) -> Tensor:
         """Degrade (B, 2, 3, P, P) as the published pipeline does."""
         batch, size = len(hr), self.config.blur_kernel
         kernels = self.kernels(parameters.variance_1, parameters.variance_2, parameters.theta).to(hr)
@@ -60,9 +62,7 @@ def build_step(name: str, args: argparse.Namespace, device: torch.device) -> Cal
     """Make a variant's step: a function of the step's number and the HR pairs."""
     precision, channels_last, compiled = VARIANTS[name]
     torch.manual_seed(0)
-    model = create_model(args.model, args.scale)
-    assert not isinstance(model, Bicubic | Oracle)
-    model.to(device)
+    model = create_model(args.model, args.scale).to(device)
     if channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     moco = MoCo(model.encoder).to(device)
@@ -74,7 +74,7 @@ def build_step(name: str, args: argparse.Namespace, device: torch.device) -> Cal
         moco=moco,
         pixel_loss=PixelLoss().to(device),
         contrastive_loss=contrastive_loss,
-        degradation=PublishedDegradation(config) if name == "plain" else Degradation(config),
+        degradation=PublishedDegradation(config) if name == "plain" else create_degradation(config),
         optimizer=torch.optim.Adam(model.parameters(), lr=1e-4, fused=name != "plain"),
         config=StepConfig(precision=precision, channels_last=channels_last),
         device=device,
@@ -97,14 +97,16 @@ def time_calls(call: Callable[[int], object], num_calls: int, device: torch.devi
     return (time.perf_counter() - start) / num_calls
 
 
-def compare(calls: Mapping[str, Callable[[int], object]], args: argparse.Namespace, device: torch.device) -> list[dict]:
-    """Time all calls in turns; the first is the plain way."""
+def compare(
+    calls: Mapping[str, Callable[[int], object]], device: torch.device, *, rounds: int, num_calls: int = 1
+) -> list[dict]:
+    """Time all calls in turns; the first is the plain way, which ratios are taken to."""
     for call in calls.values():
         time_calls(call, 2, device)
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(args.rounds):
+    for _ in range(rounds):
         for name, call in calls.items():
-            times[name].append(time_calls(call, args.num_steps, device))
+            times[name].append(time_calls(call, num_calls, device))
     plain = next(iter(times.values()))
     rows = []
     for name, seconds in times.items():
@@ -137,7 +139,7 @@ def measure_data(args: argparse.Namespace) -> list[dict]:
         build_lmdb(Path(folder, "HR"), Path(folder, "hr.lmdb"), progress=False)
         for name, path, cache in (("2K PNG, decoded", "HR", 0), ("LMDB", "hr.lmdb", 0)):
             source = open_source(Path(folder, path), patch, cache)
-            crops = TrainingCrops(source, seed=0, batch_size=args.batch_size, patch=patch, num_steps=50)
+            crops = TrainingSet(source, seed=0, batch_size=args.batch_size, patch=patch, num_steps=50)
             num_batches = 1 if name.startswith("2K") else 40
             crops[0]
             start = time.perf_counter()
@@ -168,19 +170,18 @@ def main() -> None:
     hr_pairs = torch.randint(0, 256, (args.batch_size, 2, 3, side, side), generator=generator, dtype=torch.uint8)
     steps = {name: build_step(name, args, device) for name in args.variants}
     calls = {name: (lambda index, step=step: step(index, hr_pairs)) for name, step in steps.items()}
-    result: dict[str, Any] = {"options": vars(args), "environment": environment(), "step": compare(calls, args, device)}
+    compare_all = functools.partial(compare, device=device, rounds=args.rounds, num_calls=args.num_steps)
+    result: dict[str, Any] = {"options": vars(args), "environment": environment(), "step": compare_all(calls)}
     config = DegradationConfig(scale=args.scale)
     hr = hr_pairs.to(device).float()
-    pipelines = {"as published": PublishedDegradation(config), "ours": Degradation(config)}
-    result["degradation"] = compare(
+    pipelines = {"as published": PublishedDegradation(config), "ours": create_degradation(config)}
+    result["degradation"] = compare_all(
         {
             name: lambda index, pipeline=pipeline: pipeline.apply(  # type: ignore[misc]
                 hr, pipeline.draw(len(hr), torch.Generator().manual_seed(index))
             )
             for name, pipeline in pipelines.items()
-        },
-        args,
-        device,
+        }
     )
     result["data"] = measure_data(args)
     result["peak_memory_mb"] = peak_memory(device) / 2**20

@@ -5,7 +5,6 @@ Rows are written as they come, and a file that is there already is gone on with.
 
 import argparse
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -14,14 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import scipy.stats
-
+from evaluation.probe import confidence_margin
 from utils.files import write_json
 from utils.run import ROOT, environment
 
 Row = dict[str, float]
 Measure = Callable[[Path], Row]
-"""Figures of a trial, from its run folder."""
+"""What is measured of a trial, from its run folder."""
 
 
 def trial_parser(description: str, *, steps: int) -> argparse.ArgumentParser:
@@ -55,7 +53,7 @@ def run_trials(variants: Mapping[str, str], args: argparse.Namespace, measure: M
             if len(done) >= seed:
                 continue
             done.append(_train(words, seed, args, measure))
-            print(f"seed {seed}, {name}: {_figures(done[-1])}", flush=True)
+            print(f"seed {seed}, {name}: {_spell(done[-1])}", flush=True)
             options = {key: value for key, value in vars(args).items() if key != "seeds"}
             write_json(args.out, {"options": options, "variants": variants, "rows": rows, "environment": environment()})
     return {name: rows[name] for name in variants}
@@ -117,9 +115,8 @@ def _difference(values: Sequence[float], references: Sequence[float]) -> str:
     pairs = [value - reference for value, reference in zip(values, references, strict=False)]
     if len(pairs) < 2:
         return f"{pairs[0]:+.2f}"
-    half_width = scipy.stats.t.ppf(0.975, len(pairs) - 1) * statistics.stdev(pairs) / math.sqrt(len(pairs))
-    return f"{statistics.mean(pairs):+.2f} ± {half_width:.2f}"
+    return f"{statistics.mean(pairs):+.2f} ± {confidence_margin(pairs):.2f}"
 
 
-def _figures(row: Mapping[str, Any]) -> str:
+def _spell(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value:.2f}" for name, value in row.items())

@@ -6,7 +6,6 @@ of each file. A folder of LR images appears only when all of it is written.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -19,10 +18,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from data.degradation import SCALES
-from data.protocols import PROTOCOLS, Protocol, get_protocol
+from data.degradation import SCALES, SV_MODES
+from data.protocol import Protocol
+from data.protocols import PROTOCOLS, get_protocol
 from data.test_sets import PlainTestset, TestsetError, lr_folders
-from utils.files import replacing, write_json
+from utils.files import replacing, sha256, write_json
 from utils.image import list_images, read_rgb, write_image
 
 MANIFEST = "manifest.json"
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--scales", nargs="+", type=int, default=[2, 3, 4], choices=SCALES, help="default: 2 3 4")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="cdsr", help="kernels and their convention")
     parser.add_argument("--noise", type=float, default=0.0, help="standard deviation in grey levels, 0 to 255")
-    parser.add_argument("--sv_mode", type=int, default=0, choices=range(7), help="one mode of cdsr-sv alone")
+    parser.add_argument("--sv_mode", type=int, default=0, choices=SV_MODES, help="one mode of cdsr-sv alone")
     parser.add_argument("--reset", action="store_true", help="replace LR images that exist")
     args = parser.parse_args(arguments)
     try:
@@ -145,7 +145,7 @@ def _extend(manifest: dict[str, Any], target: Path, testset: PlainTestset) -> di
     files = manifest.get("files", {})
     for folder in (protocol.hr_folder, *lr_folders(protocol)):
         files = {name: digest for name, digest in files.items() if not name.startswith(f"{folder}/")}
-        files |= {f"{folder}/{path.name}": _sha256(path) for path in list_images(target / folder)}
+        files |= {f"{folder}/{path.name}": sha256(path) for path in list_images(target / folder)}
     how = {
         "protocol": protocol.describe(),
         "images": list(testset.images),
@@ -155,10 +155,6 @@ def _extend(manifest: dict[str, Any], target: Path, testset: PlainTestset) -> di
     }
     parts = [part for part in manifest.get("parts", []) if part["lr_folders"] != how["lr_folders"]]
     return {"set": testset.name, "scale": protocol.scale, "parts": [*parts, how], "files": files}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

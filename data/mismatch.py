@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from data.degradation import DegradationConfig
-from data.protocols import Protocol
+from data.degradation import DegradationConfig, create_degradation
+from data.protocol import Protocol
 
 UNKNOWN = "the checkpoint does not say what it was trained for (published files do not): compare it with the protocol"
 TOLERANCE = 1e-3
@@ -14,7 +14,7 @@ TOLERANCE = 1e-3
 def mismatches(trained_for: Mapping[str, Any], protocol: Protocol) -> list[str]:
     """Say in sentences where a protocol leaves the degradations that a checkpoint was trained for.
 
-    trained_for: the checkpoint's metadata, `DegradationConfig.describe()` and more; empty for a published file.
+    trained_for: the checkpoint's metadata, `Degradation.describe()` and more; empty for a published file.
     """
     names = {field.name for field in dataclasses.fields(DegradationConfig)}
     known = {name: value for name, value in trained_for.items() if name in names}
@@ -41,34 +41,25 @@ def mismatches(trained_for: Mapping[str, Any], protocol: Protocol) -> list[str]:
 
 
 def _kernel_mismatches(trained: DegradationConfig, protocol: Protocol) -> list[str]:
-    variant = [test_kernel for test_kernel in protocol.test_kernels if test_kernel.sv_mode]
-    if variant and not trained.sv_mode:
-        return ["trained with one kernel for a whole image, tested on spatially variant blur"]
-    if trained.sv_mode and not variant:
-        return ["trained with spatially variant blur, tested on one kernel for a whole image"]
-    test_kernels = [test_kernel for test_kernel in protocol.test_kernels if not test_kernel.sv_mode]
+    kernels = protocol.test_kernels
+    is_variant = any(kernel.sv_mode for kernel in kernels)
+    if is_variant != bool(trained.sv_mode):
+        blurs = "one kernel for a whole image", "spatially variant blur"
+        return [f"trained with {blurs[trained.sv_mode > 0]}, tested on {blurs[is_variant]}"]
+    variance_range = create_degradation(trained).variance_range
+    if is_variant or variance_range is None:
+        return []
     found = []
-    anisotropic = [test_kernel for test_kernel in test_kernels if test_kernel.variance_1 != test_kernel.variance_2]
-    if anisotropic and trained.blur_type == "iso_gaussian":
-        found.append(f"trained with isotropic kernels, tested on {len(anisotropic)} anisotropic ones")
-    low, high = _variance_range(trained)
-    widths = [(test_kernel.label, test_kernel.variance_1, test_kernel.variance_2) for test_kernel in test_kernels]
-    wide = [label for label, *variances in widths if max(variances) > high + TOLERANCE]
+    num_anisotropic = sum(kernel.variance_1 != kernel.variance_2 for kernel in kernels)
+    if num_anisotropic and trained.blur_type == "iso_gaussian":
+        found.append(f"trained with isotropic kernels, tested on {num_anisotropic} anisotropic ones")
+    low, high = variance_range
+    widths = [(kernel.label, kernel.covariance[:2]) for kernel in kernels]
+    wide = [label for label, variances in widths if max(variances) > high + TOLERANCE]
     # A variance of 0 is no blur at all, which a very narrow kernel is as well.
-    narrow = [label for label, *variances in widths if min(variances) < low - TOLERANCE and max(variances) > 0]
-    found += [
+    narrow = [label for label, variances in widths if min(variances) < low - TOLERANCE and max(variances) > 0]
+    return found + [
         f"trained on widths (variances) of {low:g} to {high:g}, tested on {adjective} kernels: {', '.join(labels)}"
         for adjective, labels in (("wider", wide), ("narrower", narrow))
         if labels
     ]
-    return found
-
-
-def _variance_range(config: DegradationConfig) -> tuple[float, float]:
-    if config.fixed_kernel is not None:
-        first, second, _ = config.fixed_kernel
-        return min(first, second), max(first, second)
-    low, high = config.width_range
-    if config.blur_type == "aniso_gaussian" and config.is_variance:
-        return low, high
-    return low**2, high**2

@@ -1,6 +1,6 @@
 """The whole training set on the device as uint8: crops, flips and turns there, without a loader process.
 
-The batches equal those of `TrainingCrops`, bit for bit: both follow one plan.
+The batches equal those of `TrainingSet`, bit for bit: both follow one plan.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.training_crops import TrainingCrops
+from data.training_set import TrainingSet
 from utils.device import send
 
 SHARE_OF_FREE_MEMORY = 0.5
@@ -27,7 +27,7 @@ class ResidentCrops:
         ValueError: the images do not fit.
     """
 
-    def __init__(self, crops: TrainingCrops, device: torch.device) -> None:
+    def __init__(self, crops: TrainingSet, device: torch.device) -> None:
         self.crops, self.device = crops, device
         self.sizes = crops.source.sizes
         check_fits(int(self.sizes.prod(axis=1).sum()) * 3, device)

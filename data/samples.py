@@ -1,4 +1,4 @@
-"""What a test set is: a sequence of LR images with their HR originals, read when they are asked for."""
+"""Samples: LR images with their HR originals, read when they are asked for; test sets are the main kind."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -8,7 +8,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from data.protocols import Protocol, TestKernel
+from data.degradation import TestKernel
+from data.protocol import Protocol
 from utils.known_degradation import KnownDegradation
 
 
@@ -29,8 +30,36 @@ class Sample:
     known_degradation: KnownDegradation | None = None
 
 
-class Testset(Sequence[Sample], ABC):
-    """Samples, all test kernels of an image before the next image; ImageError for the samples of a broken file alone.
+class Samples(Sequence[Sample], ABC):
+    """Samples by index. A broken file raises ImageError, a ValueError, for its own samples only."""
+
+    @property
+    @abstractmethod
+    def keys(self) -> list[tuple[str, str]]:
+        """(image, test kernel) of every sample, known without reading any."""
+
+    @abstractmethod
+    def read(self, index: int) -> Sample:
+        """Read the sample of an index from 0. ImageError names the file that is broken."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        """Read a sample or several."""
+        indices = range(len(self))[index]
+        return self.read(indices) if isinstance(indices, int) else [self.read(i) for i in indices]
+
+
+class Testset(Samples):
+    """All test kernels of an image before the next image.
 
     Threads may share it (they take turns), and it may be passed to other processes.
     """
@@ -46,33 +75,10 @@ class Testset(Sequence[Sample], ABC):
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """(image, test kernel) of every sample, known without reading any."""
         return [(image, test_kernel.label) for image in self.images for test_kernel in self.protocol.test_kernels]
 
-    def shard(self, rank: int, num_shards: int) -> list[int]:
-        """Indices of the samples of every num_shards-th image, so that each image is read in one place."""
-        test_kernels = range(len(self.protocol.test_kernels))
-        return [
-            p * len(test_kernels) + test_kernel
-            for p in range(rank, len(self.images), num_shards)
-            for test_kernel in test_kernels
-        ]
-
-    def __len__(self) -> int:
-        """Images times test kernels."""
-        return len(self.images) * len(self.protocol.test_kernels)
-
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        """Read a sample. ImageError names the file that is broken."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        image, test_kernel = divmod(range(len(self))[index], len(self.protocol.test_kernels))
+    def read(self, index: int) -> Sample:
+        image, test_kernel = divmod(index, len(self.protocol.test_kernels))
         with self._lock:
             return self._read(self.images[image], self.protocol.test_kernels[test_kernel])
 

@@ -1,18 +1,21 @@
 """Test sets: prepared by `data.build_testset`, or plain HR folders degraded on the fly, with the same pixels.
 
-Images are read when they are asked for, one after another: the HR of the last image, and its LR under every case
+Images are read when they are asked for, one after another: the HR of the last image, and its LR under every test kernel
 where they are made on the fly, are kept for the test kernels that follow.
 """
 
-import hashlib
 import logging
 from pathlib import Path
 
 import numpy as np
 
-from data.protocols import Protocol, TestKernel
+from data.degradation import TestKernel
+from data.protocol import Protocol
 from data.samples import Sample, Testset, TestsetError
+from utils.files import sha256
 from utils.image import ImageError, list_images, read_rgb
+
+TEST_SETS = ("Set5", "Set14", "B100", "Urban100")  # those of the papers
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +33,8 @@ class PlainTestset(Testset):
             hr = read_hr(self._paths[image], self.protocol)
             self._kept = (image, hr, self.protocol.degrade(image, hr))
         _, hr, all_lr = self._kept
-        return Sample(
-            image,
-            test_kernel.label,
-            all_lr[self.protocol.test_kernels.index(test_kernel)],
-            hr,
-            self.protocol.known_degradation(test_kernel),
-        )
+        lr = all_lr[self.protocol.test_kernels.index(test_kernel)]
+        return Sample(image, test_kernel.label, lr, hr, self.protocol.known_degradation(test_kernel))
 
 
 class PreparedTestset(Testset):
@@ -53,10 +51,8 @@ class PreparedTestset(Testset):
         """Names of the images that have a file of any test kernel."""
         images: dict[str, None] = {}  # keeps the order
         for name, files in self._lr.items():
-            test_kernels = [
-                test_kernel for test_kernel in protocol.test_kernels if protocol.lr_folder(test_kernel) == name
-            ]
-            found = [protocol.image_of(stem, test_kernel) for stem in files for test_kernel in test_kernels]
+            kernels = [kernel for kernel in protocol.test_kernels if protocol.lr_folder(kernel) == name]
+            found = [protocol.image_of(stem, kernel) for stem in files for kernel in kernels]
             ours = [image for image in found if image is not None]
             images |= dict.fromkeys(ours)
             if len(ours) < len(files):
@@ -72,7 +68,7 @@ class PreparedTestset(Testset):
         return list(images)
 
     def _check_pairs(self) -> None:
-        """Refuse a case without LR or HR, and an HR without LR."""
+        """Refuse a test kernel without LR or HR, and an HR without LR."""
         protocol = self.protocol
         for test_kernel in protocol.test_kernels:
             owners = [protocol.image_of(stem, test_kernel, hr=True) for stem in self._hr]
@@ -103,7 +99,7 @@ class PreparedTestset(Testset):
     def _read_hr(self, path: Path) -> np.ndarray:
         """Decode an HR image, unless it is a copy of the last one, as in the published layout."""
         try:
-            digest = hashlib.sha256(path.read_bytes()).digest()
+            digest = sha256(path)
         except OSError as error:
             raise ImageError(f"cannot read {path}: {error.strerror}") from error
         if self._kept is None or self._kept[0] != digest:
@@ -138,7 +134,7 @@ def load_testset(root: Path, name: str, protocol: Protocol) -> Testset:
 def read_hr(path: Path, protocol: Protocol) -> np.ndarray:
     """HR image of a plain folder, cropped to a multiple of the scale. ImageError where it is broken or too small."""
     hr = protocol.crop(read_rgb(path))
-    smallest = protocol.scale * protocol.min_lr_side
+    smallest = protocol.scale * protocol.degradation().min_lr_side
     if min(hr.shape[:2]) < smallest:
         raise ImageError(f"{path} is too small for {protocol.slug}: a side of at least {smallest} pixels is needed")
     return hr

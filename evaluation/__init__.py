@@ -1,1 +1,1 @@
-"""Measuring a model on a test set: figures, rows, tables, what they cost, what the codes tell."""
+"""Evaluating a model on test sets: metrics, rows, tables, reports, what it costs, what its codes tell."""

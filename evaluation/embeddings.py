@@ -17,23 +17,19 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
-from sklearn.model_selection import GroupKFold, cross_val_score
 from tqdm import tqdm
 
+from data.samples import Samples
 from evaluation.codes import COLLAPSED, code_spread
 from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR
+from evaluation.probe import SEED, Points, probe
 from inference.upscaler import code_of
 from utils.files import replacing, write_json
 from utils.image import to_tensor
-from utils.interfaces import Samples, SuperResolver
+from utils.interfaces import SuperResolver
 
-Points = npt.NDArray[np.float64]
-
-NUM_FOLDS = 5
 LARGEST_LEGEND = 12
-SEED = 0
 MARKERS = "osD^vP*X<>ph"
 
 
@@ -49,16 +45,6 @@ class Embeddings:
     def collapsed(self) -> bool:
         """Whether all codes are equal: the encoder then tells nothing."""
         return code_spread(torch.from_numpy(self.codes)) <= COLLAPSED
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Mean accuracy of a linear classifier over folds, beside that of guessing; None where there is too little."""
-
-    accuracy: float | None
-    chance: float
-    num_classes: int
-    held_out: str
 
 
 @torch.inference_mode()
@@ -81,23 +67,8 @@ def collect_embeddings(model: SuperResolver, samples: Mapping[str, Samples], *, 
     return Embeddings(np.stack(codes), tuple(kernels), tuple(images))
 
 
-def probe(codes: Points, labels: tuple[str, ...], groups: tuple[str, ...], held_out: str) -> Probe:
-    """Train a logistic regression on some groups and test it on the others, in up to five folds."""
-    num_classes, num_folds = len(set(labels)), min(NUM_FOLDS, len(set(groups)))
-    counts = [labels.count(label) for label in set(labels)]
-    chance = max(counts) / len(labels)
-    if num_classes < 2 or num_folds < 2:
-        return Probe(None, chance, num_classes, held_out)
-    # One scale for all dimensions: a dimension that rests in the training folds must not explode in the test fold.
-    codes = (codes - codes.mean(axis=0)) / max(float(codes.std(axis=0).mean()), 1e-12)
-    classifier = LogisticRegression(max_iter=2000)
-    folds = GroupKFold(num_folds, shuffle=True, random_state=SEED)
-    scores = cross_val_score(classifier, codes, np.array(labels), groups=np.array(groups), cv=folds)
-    return Probe(float(np.mean(scores)), chance, num_classes, held_out)
-
-
 def write_embeddings(stem: Path, embeddings: Embeddings) -> str:
-    """Write `stem`.npz (codes and labels), .png (PCA and t-SNE) and .json (the two numbers); returns them in words."""
+    """Write `stem`.npz (codes and labels), .png (PCA and t-SNE) and .json (the two numbers); returns these in words."""
     codes = embeddings.codes.astype(np.float64)
     if embeddings.collapsed:  # what is left is rounding
         codes = np.zeros_like(codes)
@@ -110,24 +81,11 @@ def write_embeddings(stem: Path, embeddings: Embeddings) -> str:
     with replacing(stem.with_name(stem.name + ".npz")) as temporary:
         temporary.write_bytes(buffer.getvalue())
     draw_embeddings(embeddings, stem.with_name(stem.name + ".png"))
-    content_json = {
-        "num_codes": len(codes),
-        "collapsed": embeddings.collapsed,
-        "probes": {"kernel": asdict(kernel), "image": asdict(content)},
-    }
-    write_json(stem.with_name(stem.name + ".json"), content_json)
+    probes = {"kernel": asdict(kernel), "image": asdict(content)}
+    summary = {"num_codes": len(codes), "collapsed": embeddings.collapsed, "probes": probes}
+    write_json(stem.with_name(stem.name + ".json"), summary)
     warning = ["warning: all codes are equal: the encoder has collapsed"] if embeddings.collapsed else []
-    return "\n".join([*warning, describe("kernel", kernel), describe("image", content)])
-
-
-def describe(name: str, result: Probe) -> str:
-    """One line for people."""
-    if result.accuracy is None:
-        return f"linear probe for the {name}: too few images or kernels"
-    return (
-        f"linear probe for the {name}: {100 * result.accuracy:.1f} % of {result.num_classes} classes "
-        f"(guessing: {100 * result.chance:.1f} %), on {result.held_out} it has not seen"
-    )
+    return "\n".join([*warning, kernel.describe("kernel"), content.describe("image")])
 
 
 def draw_embeddings(embeddings: Embeddings, path: Path) -> None:

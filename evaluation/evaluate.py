@@ -7,21 +7,22 @@ the network. Rows come out in the order of the samples.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from evaluation.measures import Measures
+from data.samples import Sample, Samples
+from evaluation.metrics import Measure, psnr_y, ssim_y
 from evaluation.results import Result
 from evaluation.rowlog import RowLog
 from inference.memory import is_out_of_memory
 from inference.upscaler import Upscaler
 from utils.device import synchronize
 from utils.image import to_tensor, to_uint8
-from utils.interfaces import Sample, Samples
 
 NUM_AHEAD = 4
 """Samples read ahead of the network."""
@@ -29,11 +30,15 @@ NUM_AHEAD = 4
 NUM_FINISHERS = 2
 """Threads that measure and write."""
 
-OUT_OF_MEMORY = "out of memory: try --chop, or --precision bf16"
+OUT_OF_MEMORY = "out of memory: try --tile auto, or --precision bf16"
 
 logger = logging.getLogger("cdsr")
 
+PSNR_AND_SSIM: Mapping[str, Measure] = {"psnr": psnr_y, "ssim": ssim_y}
+
 OnResult = Callable[[Sample, np.ndarray], None]
+Outcome = tuple[Sample, np.ndarray, float] | Result
+"""A sample with its SR image and the seconds that the network took; or the failed row."""
 
 
 def evaluate(
@@ -42,7 +47,7 @@ def evaluate(
     *,
     device: torch.device,
     name: str,
-    measures: Measures | None = None,
+    metrics: Mapping[str, Measure] = PSNR_AND_SSIM,
     on_result: OnResult | None = None,
     indices: Sequence[int] | None = None,
     row_log: RowLog | None = None,
@@ -56,7 +61,7 @@ def evaluate(
         samples: a corrupt one raises ValueError when it is indexed, and fails that row alone.
         device: where the model lives.
         name: what the progress bar shows.
-        measures: the metrics; by default PSNR and SSIM on Y.
+        metrics: what is measured, by name; by default PSNR and SSIM on Y.
         on_result: called with each sample and its SR image, (H, W, 3) uint8, maybe in another thread; its row counts
             as done only afterwards.
         indices: which samples, by default all.
@@ -69,7 +74,7 @@ def evaluate(
     indices = range(len(keys)) if indices is None else indices
     done = row_log.rows if row_log else {}
     todo = [index for index in indices if keys[index] not in done]
-    finish = Finisher(measures or Measures(), border=upscaler.scale, on_result=on_result)
+    finish = Finisher(metrics, border=upscaler.scale, on_result=on_result)
     results = {index: done[keys[index]] for index in indices if keys[index] in done}
     if results:
         logger.info("%s: %d of %d rows were done before", name, len(results), len(indices))
@@ -114,18 +119,21 @@ class Stopwatch:
         return to_uint8(sr[0]), time.perf_counter() - start
 
 
+@dataclass(frozen=True)
 class Finisher:
     """What is done with an SR image; safe in threads."""
 
-    def __init__(self, measures: Measures, *, border: int, on_result: OnResult | None) -> None:
-        self.measures = measures
-        self.border = border
-        self.on_result = on_result
+    metrics: Mapping[str, Measure]
+    border: int
+    on_result: OnResult | None
 
-    def __call__(self, sample: Sample, sr: np.ndarray, seconds: float) -> Result:
+    def __call__(self, outcome: Outcome) -> Result:
         """Measure, then hand on; a pair that cannot be measured fails its row."""
+        if isinstance(outcome, Result):
+            return outcome
+        sample, sr, seconds = outcome
         try:
-            values = self.measures(sr, sample.hr, border=self.border, image=sample.image)
+            values = {name: measure(sr, sample.hr, self.border) for name, measure in self.metrics.items()}
         except ValueError as error:
             return Result(sample.image, sample.kernel, error=f"{sample.image} {sample.kernel}: {error}")
         if self.on_result:
@@ -138,24 +146,13 @@ def _run(
 ) -> Iterator[tuple[int, Result]]:
     """Rows of the samples to do, in order."""
     keys = samples.keys
-    if not overlap:
-        for index in todo:
-            outcome = _upscale(clock, keys[index], lambda index=index: samples[index])  # type: ignore[misc]
-            yield index, outcome if isinstance(outcome, Result) else finish(*outcome)
-        return
     readers = ThreadPoolExecutor(1, "reader")  # the samples take turns anyway
     finishers = ThreadPoolExecutor(NUM_FINISHERS, "finisher")
     finished: deque[tuple[int, Future[Result]]] = deque()
     try:
-        for index, reading in _read_ahead(readers, samples, todo):
-            outcome = _upscale(clock, keys[index], reading.result)
-            if isinstance(outcome, Result):
-                done: Future[Result] = Future()
-                done.set_result(outcome)
-                finished.append((index, done))
-            else:
-                finished.append((index, finishers.submit(finish, *outcome)))
-            while finished and (len(finished) > 2 * NUM_FINISHERS or finished[0][1].done()):
+        for index, reading in _read_ahead(readers, samples, todo, NUM_AHEAD if overlap else 0):
+            finished.append((index, finishers.submit(finish, _upscale(clock, keys[index], reading))))
+            while finished and (not overlap or len(finished) > 2 * NUM_FINISHERS or finished[0][1].done()):
                 oldest, row = finished.popleft()
                 yield oldest, row.result()
         for oldest, row in finished:
@@ -165,21 +162,20 @@ def _run(
         finishers.shutdown(cancel_futures=True)
 
 
-def _read_ahead(readers: Executor, samples: Samples, todo: Sequence[int]) -> Iterator[tuple[int, Future[Sample]]]:
+def _read_ahead(
+    readers: Executor, samples: Samples, todo: Sequence[int], num_ahead: int
+) -> Iterator[tuple[int, Future[Sample]]]:
     ahead: deque[tuple[int, Future[Sample]]] = deque()
     for index in todo:
         ahead.append((index, readers.submit(samples.__getitem__, index)))
-        if len(ahead) > NUM_AHEAD:
+        if len(ahead) > num_ahead:
             yield ahead.popleft()
     yield from ahead
 
 
-def _upscale(
-    clock: Stopwatch, key: tuple[str, str], read: Callable[[], Sample]
-) -> Result | tuple[Sample, np.ndarray, float]:
-    """A sample with its SR image and the seconds it took; or the failed row."""
+def _upscale(clock: Stopwatch, key: tuple[str, str], reading: Future[Sample]) -> Outcome:
     try:
-        sample = read()
+        sample = reading.result()
         return (sample, *clock(sample))
     except ValueError as error:
         return Result(*key, error=str(error))

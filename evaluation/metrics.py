@@ -1,15 +1,25 @@
-"""PSNR and SSIM as the super-resolution papers report them.
+"""The metrics that `--metrics` offers, PSNR and SSIM among them as the super-resolution papers report them.
 
-The protocol of the published CDSR and DASR code, which is MATLAB's: 8-bit RGB images, the Y channel of BT.601 kept in
-float64 (not rounded), `border` pixels cut off each side (the scale), PSNR against a peak of 255, SSIM with an 11x11
-Gaussian window of standard deviation 1.5 over the positions where the window lies wholly inside the image.
+A metric is a function of sr and hr, (H, W, 3) uint8 RGB of equal size, and of the border to cut off. To add one, add
+its line to METRICS.
+
+The protocol is that of the published CDSR and DASR code, which is MATLAB's: 8-bit RGB images, the Y channel of BT.601
+kept in float64 (not rounded), `border` pixels cut off each side (the scale), PSNR against a peak of 255, SSIM with an
+11x11 Gaussian window of standard deviation 1.5 over the positions where the window lies wholly inside the image. A
+grey image is measured like any other, as RGB on Y.
 """
 
 import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
 
 PEAK = 255.0
 # R, G, B and constant of BT.601 for 8-bit input, "studio" range: black is 16, white is 235.
@@ -21,6 +31,8 @@ SSIM_C2 = (0.03 * PEAK) ** 2
 
 Image = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float64]
+Measure = Callable[[Image, Image, int], float]
+"""From (sr, hr, border) to a value; ValueError for images that do not pair or are too small."""
 
 
 def rgb_to_y(image: Image) -> Plane:
@@ -37,52 +49,25 @@ def psnr_y(sr: Image, hr: Image, border: int) -> float:
 
     sr, hr: (H, W, 3) uint8 RGB of equal size. border: pixels cut off each side first, by custom the scale.
     """
-    return psnr_of_planes(*luma_planes(sr, hr, border))
+    _check_pair(sr, hr, border)
+    return _psnr(rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border)))
 
 
 def psnr_rgb(sr: Image, hr: Image, border: int) -> float:
     """PSNR over the three channels together, in dB; otherwise as `psnr_y`."""
     _check_pair(sr, hr, border)
-    return psnr_of_planes(_shave(sr, border).astype(np.float64), _shave(hr, border).astype(np.float64))
+    return _psnr(_shave(sr, border).astype(np.float64), _shave(hr, border).astype(np.float64))
 
 
 def ssim_y(sr: Image, hr: Image, border: int) -> float:
     """Structural similarity on Y (Wang et al., 2004), the mean over the valid area; 1 where the two are identical.
 
+    The variances are the window's own (divided by its weight, not by n - 1).
+
     sr, hr: (H, W, 3) uint8 RGB of equal size, at least 11 pixels a side once `border` pixels are cut off each side.
     """
-    return ssim_of_planes(*luma_planes(sr, hr, border), border=border)
-
-
-def luma_planes(sr: Image, hr: Image, border: int) -> tuple[Plane, Plane]:
-    """Y of two images of one size without their borders, for several metrics to share."""
     _check_pair(sr, hr, border)
-    return rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border))
-
-
-def is_grey(image: Image) -> bool:
-    """Whether the three channels of (H, W, 3) are equal everywhere, as of a grey file read as RGB."""
-    return bool((image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all())
-
-
-def full_range(luma: Plane) -> Plane:
-    """Stretch Y from [16, 235] to [0, 255]: of a grey image, the value of its file."""
-    return (luma - 16.0) * (255.0 / 219.0)
-
-
-def psnr_of_planes(first: Plane, second: Plane) -> float:
-    """PSNR of arrays of one shape on the scale of 255, in dB; `math.inf` where they are identical."""
-    mean_squared_error = float(np.mean(np.square(first - second)))
-    if mean_squared_error == 0.0:
-        return math.inf
-    return 10.0 * math.log10(PEAK**2 / mean_squared_error)
-
-
-def ssim_of_planes(first: Plane, second: Plane, *, border: int = 0) -> float:
-    """SSIM of two (H, W) planes; the variances are the window's own (divided by its weight, not by n - 1).
-
-    border: what was cut off each side before, for the message where too little is left.
-    """
+    first, second = rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border))
     if min(first.shape) < SSIM_WINDOW:
         raise ValueError(
             f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels and has {first.shape[1]}x{first.shape[0]} "
@@ -96,6 +81,64 @@ def ssim_of_planes(first: Plane, second: Plane, *, border: int = 0) -> float:
     luminance = (2 * means_product + SSIM_C1) / (means_square + SSIM_C1)
     contrast_structure = (2 * covariance + SSIM_C2) / (variances + SSIM_C2)
     return float(np.mean(luminance * contrast_structure))
+
+
+def _lpips(device: "torch.device") -> Measure:
+    from evaluation.lpips import load_lpips  # imports PyTorch, which the options do without
+
+    distance = load_lpips(device)
+
+    def lpips(sr: Image, hr: Image, border: int) -> float:
+        _check_pair(sr, hr, border)
+        return distance(_shave(sr, border), _shave(hr, border))
+
+    return lpips
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Its column's title and decimals, its definition in words, and what makes it for a device."""
+
+    title: str
+    decimals: int
+    definition: str
+    load: Callable[["torch.device"], Measure]
+
+
+METRICS: dict[str, Metric] = {
+    "psnr": Metric("PSNR (dB)", 2, "Y of BT.601, float64, peak 255", lambda device: psnr_y),
+    "ssim": Metric("SSIM", 4, "Y of BT.601, Gaussian window of 11x11, sigma 1.5, valid area", lambda device: ssim_y),
+    "rgb": Metric("PSNR RGB (dB)", 2, "R, G and B together, float64, peak 255", lambda device: psnr_rgb),
+    "lpips": Metric("LPIPS", 4, "AlexNet, version 0.1", _lpips),
+}
+
+
+def load_metrics(names: Iterable[str], device: "torch.device") -> dict[str, Measure]:
+    """Look up metrics by name.
+
+    Raises:
+        ValueError: a name is not in METRICS, or what the metric needs is not installed.
+    """
+    unknown = [name for name in names if name not in METRICS]
+    if unknown:
+        raise ValueError(f"unknown metric {unknown[0]!r}; known: {', '.join(METRICS)}")
+    return {name: METRICS[name].load(device) for name in names}
+
+
+def describe_metrics(names: Iterable[str], border: int) -> dict[str, Any]:
+    """What is measured and how, for JSON."""
+    return {
+        "border": border,
+        "rounding": "SR clipped and rounded to 8 bits",
+        **{name: METRICS[name].definition for name in names},
+    }
+
+
+def _psnr(first: Plane, second: Plane) -> float:
+    mean_squared_error = float(np.mean(np.square(first - second)))
+    if mean_squared_error == 0.0:
+        return math.inf
+    return 10.0 * math.log10(PEAK**2 / mean_squared_error)
 
 
 def _window_mean(plane: Plane) -> Plane:

@@ -1,4 +1,4 @@
-"""Figures for reports: images side by side, and the curves of a training run.
+"""Plots for reports: images side by side, and the curves of a training run.
 
 Drawn with matplotlib's objects alone: no pyplot, no display, nothing global.
 """

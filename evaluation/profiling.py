@@ -1,8 +1,6 @@
-"""What a model costs: parameters, multiply-adds, peak memory."""
+"""What a model costs: parameters and multiply-adds; on a test set, time and memory too."""
 
-import resource
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -33,6 +31,19 @@ class Cost:
         }
 
 
+@dataclass(frozen=True)
+class Profile(Cost):
+    """Of a model on a test set: the network's time, and the most memory held (a GPU's tensors, or the process)."""
+
+    seconds_per_image: float
+    peak_memory_mib: float
+
+    def columns(self) -> dict[str, str]:
+        """For the table."""
+        times = {"s/image": f"{self.seconds_per_image:.4f}", "peak memory (MiB)": f"{self.peak_memory_mib:.0f}"}
+        return {**times, **super().columns()}
+
+
 def model_cost(model: SuperResolver, known_degradation: KnownDegradation | None = None) -> Cost:
     """Count on tensors without data; encoder and SR network together, as they are used in testing.
 
@@ -46,36 +57,3 @@ def model_cost(model: SuperResolver, known_degradation: KnownDegradation | None 
         lr = torch.empty(1, 3, *lr_size, device=device)
         model.super_resolve(lr, code_of(model, lr, known_degradation))
     return Cost(parameters, counter.get_total_flops() // 2, lr_size)
-
-
-class PeakMemory:
-    """The most memory held since it was made: on a CUDA device that of PyTorch's tensors, else that of the process."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        else:
-            _reset_resident_peak()
-
-    def mebibytes(self) -> float:
-        """Read it."""
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device) / 2**20
-        return _resident_peak() / 2**20
-
-
-def _reset_resident_peak() -> None:
-    """Linux alone can; elsewhere the peak is that since the process began."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def _resident_peak() -> float:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
-    except (OSError, StopIteration):
-        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024

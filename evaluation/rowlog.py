@@ -1,7 +1,8 @@
-"""The rows of an evaluation as they come, so that one that was interrupted goes on where it stopped."""
+"""The rows of an evaluation as they come, so that an interrupted one resumes."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,7 @@ class RowLog:
             except ValueError:  # cut off in the middle
                 continue
             if not row["error"] and None not in row["values"].values():
-                key = row["image"], row["kernel"]
-                rows[key] = Result(*key, values=row["values"], seconds=row["seconds"])
+                rows[row["image"], row["kernel"]] = Result(**row)
         return rows
 
 
@@ -62,8 +62,7 @@ def remove_parts(stem: Path) -> None:
 
 
 def _line(row: Result) -> str:
-    content = {"image": row.image, "kernel": row.kernel, "values": row.values, "seconds": row.seconds}
-    return json.dumps(finite_or_null({**content, "error": row.error})) + "\n"
+    return json.dumps(finite_or_null(asdict(row))) + "\n"
 
 
 def _part(stem: Path, part: int) -> Path:

@@ -10,12 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 
 from inference.upscaler import Upscaler
-from model import create_model, load_model
+from model import create_model, grid_shift, load_model
 from model.pretrained import pretrained_path
-from utils.image import list_images, read_rgb, to_tensor, to_uint8
+from utils.image import list_images, middle, read_rgb, to_tensor, to_uint8, write_image
 
 GAP = 8  # pixels between two columns
 LARGEST_SIDE = 128  # LR pixels shown
@@ -25,16 +24,8 @@ CAPTION = 26  # pixels
 def build_upscaler(name: str, scale: int, weights: Path | None) -> Upscaler:
     """Make a model ready; bicubic has no weights."""
     model = create_model(name, scale)
-    if not name.startswith("bicubic"):
-        load_model(model, weights or pretrained_path(name, scale))
-    return Upscaler(model.eval(), centred=True)
-
-
-def middle(image: np.ndarray, side: int) -> np.ndarray:
-    """The middle of an image (H, W, 3), at most `side` pixels a side."""
-    height, width = (min(length, side) for length in image.shape[:2])
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return image[top : top + height, left : left + width]
+    metadata = load_model(model, weights or pretrained_path(name, scale)) if model.is_trainable else {}
+    return Upscaler(model.eval(), shift=grid_shift(model, metadata), centred=True)
 
 
 def captioned(image: np.ndarray, caption: str) -> np.ndarray:
@@ -50,7 +41,8 @@ def compare(image: np.ndarray, upscalers: dict[str, Upscaler]) -> np.ndarray:
     columns: list[np.ndarray] = []
     for name, upscaler in upscalers.items():
         sr = to_uint8(upscaler(to_tensor(image)[None])[0])
-        column = captioned(middle(sr, LARGEST_SIDE * upscaler.scale), name)
+        shown = LARGEST_SIDE * upscaler.scale
+        column = captioned(middle(sr, shown, shown), name)
         columns += [column, np.full((len(column), GAP, 3), 255, np.uint8)]
     return np.concatenate(columns[:-1], axis=1)
 
@@ -72,8 +64,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     names = []
     for path in list_images(args.images):
-        row = Image.fromarray(compare(read_rgb(path), upscalers))
-        row.save(args.out / f"{path.stem}.webp", quality=args.quality, method=6)
+        write_image(args.out / f"{path.stem}.webp", compare(read_rgb(path), upscalers), quality=args.quality)
         names.append(path.stem)
         print(path.stem, flush=True)
     rows = "\n\n".join(f"**{name}**\n\n![{name}]({name}.webp)" for name in names)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import psutil
 import torch
 from torch import nn
 
@@ -11,7 +12,6 @@ from inference.tiles import MIN_TILE
 CPU_TILE, GPU_TILE = 256, 1024
 """Largest tiles chosen: more of them make nothing faster (on CPUs the features fall out of the caches)."""
 
-FALLBACK_BYTES = 2 << 30
 SHARE = 0.5
 """Of the free memory, what a tile may take."""
 
@@ -20,20 +20,14 @@ LIVE_COPIES = 5
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free now: of the GPU; else of the machine, within the control group's limit."""
+    """Memory that is free now: of the GPU; else of the machine, within its control group (unknown to psutil)."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    candidates = [_meminfo(), _cgroup("memory.max", "memory.current")]
-    candidates.append(_cgroup("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
-    return min((value for value in candidates if value is not None), default=FALLBACK_BYTES)
-
-
-def _meminfo(path: Path = Path("/proc/meminfo")) -> int | None:
-    try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", path.read_text(), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None
+    groups = (
+        _cgroup("memory.max", "memory.current"),
+        _cgroup("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    )
+    return min([psutil.virtual_memory().available, *(value for value in groups if value is not None)])
 
 
 def _cgroup(limit: str, used: str, root: Path = Path("/sys/fs/cgroup")) -> int | None:

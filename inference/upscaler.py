@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -48,6 +47,7 @@ class Upscaler:
         tile: side of the SR network's tiles in LR pixels, halved for good when memory runs out; None: the whole
             image at once; "auto": chosen for each image from the free memory.
         self_ensemble: average over the 8 flips and rotations (EDSR, Lim et al., CVPRW 2017).
+        shift: SR pixels (down, right) between the model's result and interpolation, 0 or less (`model.grid_shift`).
         centred: result and image have the same centre.
     """
 
@@ -59,6 +59,7 @@ class Upscaler:
         channels_last: bool | None = None,
         tile: int | str | None = None,
         self_ensemble: bool = False,
+        shift: int = 0,
         centred: bool = False,
     ) -> None:
         self.model = model
@@ -67,8 +68,8 @@ class Upscaler:
         self.channels_last = channels_last
         self.tile = tile
         self.self_ensemble = self_ensemble
+        self.shift = shift
         self.centred = centred
-        self._shift: int | None = None
 
     def __call__(self, lr: Tensor, known_degradation: KnownDegradation | None = None) -> Tensor:
         """Upscale lr (B, 3, H, W) float32 in [0, 255]; returns (B, 3, scale*H, scale*W), clipped, not rounded.
@@ -132,7 +133,9 @@ class Upscaler:
         on_tile: Callable[[int, int], None] | None,
     ) -> Iterator[tuple[slice, Tensor]]:
         views = VIEWS if self.self_ensemble else UPRIGHT
-        codes = [self._encode(_turned(lr, view), known_degradation, tile) for view in views]
+        # A turned image has a turned kernel, which nobody told.
+        told = (known_degradation if view in UPRIGHT else None for view in views)
+        codes = [self._encode(_turned(lr, view), known, tile) for view, known in zip(views, told, strict=True)]
         total = num_tiles(lr.shape[2], lr.shape[3], tile) if tile else 1
         num_done = 0
         if on_tile:
@@ -162,10 +165,9 @@ class Upscaler:
         return lr.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
     @torch.inference_mode()
-    def code(self, image: np.ndarray, device: torch.device) -> np.ndarray:
-        """Code (D,) of an image (H, W, 3) RGB in [0, 255], computed in bounded memory."""
-        lr = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))[None].to(device)
-        return self._encode(lr, None, self._resolve_tile(lr))[0].cpu().numpy()
+    def code(self, lr: Tensor) -> Tensor:
+        """Codes (B, D) of lr (B, 3, H, W) float32 RGB in [0, 255], computed in bounded memory."""
+        return self._encode(lr, None, self._resolve_tile(lr))
 
     def _encode(self, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None) -> Tensor:
         lr = self._lay_out(lr)
@@ -193,33 +195,12 @@ class Upscaler:
         """SR pixels (down, right) by which the result of a view is to be moved, in the upright image."""
         if not (self.centred or self.self_ensemble):
             return 0, 0
-        shift = self.shift
         # Where a corner of the turned image comes from tells the directions of "up and left" before turning.
         corner = _turned_back(torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]]), view)[0, 0]
-        down = shift if corner[0].any() else -shift
-        right = shift if corner[:, 0].any() else -shift
-        target = 0 if self.centred else shift
+        down = self.shift if corner[0].any() else -self.shift
+        right = self.shift if corner[:, 0].any() else -self.shift
+        target = 0 if self.centred else self.shift
         return target - down, target - right
-
-    @property
-    def shift(self) -> int:
-        """SR pixels (down, right) between this model's result and interpolation: 0 or 1 - scale; measured once."""
-        if self._shift is None:
-            self._shift = self._measure_shift()
-        return self._shift
-
-    @torch.inference_mode()
-    def _measure_shift(self) -> int:
-        weight = next(self.model.parameters(), None) if isinstance(self.model, torch.nn.Module) else None
-        device = torch.device("cpu") if weight is None else weight.device
-        coarse = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0)) * 255
-        probe = F.interpolate(coarse, size=48, mode="bicubic").clamp(0, 255).to(device)
-        sr = self.model.super_resolve(probe, self.model.encode(probe))
-        plain = F.interpolate(probe, scale_factor=self.scale, mode="bicubic")
-        inside = slice(8, 40 * self.scale)
-        moved = torch.roll(plain, (1 - self.scale, 1 - self.scale), (2, 3))
-        error, error_moved = ((sr - other)[:, :, inside, inside].square().mean() for other in (plain, moved))
-        return 1 - self.scale if error_moved < 0.7 * error else 0
 
 
 def _turned(lr: Tensor, view: tuple[int, bool]) -> Tensor:

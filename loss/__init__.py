@@ -1,6 +1,6 @@
 """Losses: the pixel loss of the `--loss` string, and the contrastive loss."""
 
 from loss.contrastive import contrastive_loss
-from loss.pixel import PixelLoss
+from loss.pixel import TERMS, PixelLoss, parse_loss
 
-__all__ = ["PixelLoss", "contrastive_loss"]
+__all__ = ["TERMS", "PixelLoss", "contrastive_loss", "parse_loss"]

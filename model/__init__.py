@@ -1,30 +1,25 @@
 """The networks, by name.
 
-`MODELS` maps every name that `--model` takes to a function of the scale; those of `WITH_VARIANTS` take a variant too. A
-new network joins by `register`.
+A new network is a file with a class derived from `Network`, and a line that registers it here. Its class says what it
+can do.
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from model.bicubic import Bicubic
 from model.cdsr import CDSR, CDSRSize
 from model.dasr import DASR, DASRSize
+from model.network import Network
 from model.oracle import UNKNOWN, Oracle
 from model.published import TAIL, load_published, to_published
 from model.variant import Variant, resolve_variant, variant_of
 from utils.checkpoint import load_weights, save_weights
-from utils.interfaces import NonBlind
-
-Network = CDSR | Oracle | DASR | Bicubic
-
-MODELS: dict[str, Callable[..., Network]] = {}
 
 CDSR_S_SIZE = CDSRSize(
     num_features=32, growth=16, num_blocks=4, encoder_widths=(32, 64, 128), code_dim=128, num_codes=512
@@ -34,55 +29,100 @@ CDSR_S_SIZE = CDSRSize(
 DASR_S_SIZE = DASRSize(num_features=32, num_groups=5, num_blocks=6)
 """A DASR of CDSR_S's multiply-adds: 0.94, 0.99 and 1.09 of them for x2, x3 and x4, with the published encoder."""
 
+MODELS: dict[str, partial[Network]] = {}
+"""Every name that `--model` takes, with what builds the network from its scale."""
 
-WITH_VARIANTS = ("CDSR", "CDSR_S")
-"""Models with ablations."""
 
-
-def register(name: str, build: Callable[..., Network]) -> None:
-    """Add a model, built by `build(scale=...)`, under a name that no other has."""
+def register(name: str, network: type[Network], **arguments: Any) -> None:
+    """Add a model under a name that no other has, built by `network(scale=..., **arguments)`."""
     if name in MODELS:
         raise ValueError(f"a model named {name!r} is registered already")
-    MODELS[name] = build
+    MODELS[name] = partial(network, **arguments)
 
 
 register("CDSR", CDSR)
-register("CDSR_S", partial(CDSR, size=CDSR_S_SIZE))
+register("CDSR_S", CDSR, size=CDSR_S_SIZE)
 register("CDSR_oracle", Oracle)
-register("CDSR_S_oracle", partial(Oracle, size=CDSR_S_SIZE))
+register("CDSR_S_oracle", Oracle, size=CDSR_S_SIZE)
 register("DASR", DASR)
-register("DASR_S", partial(DASR, size=DASR_S_SIZE))
+register("DASR_S", DASR, size=DASR_S_SIZE)
 register("bicubic", Bicubic)
-register("bicubic_matlab", partial(Bicubic, matlab=True))
+register("bicubic_matlab", Bicubic, matlab=True)
 
 
-def create_model(name: str, scale: int, variant: Variant | None = None) -> Network:
+def network_of(name: str) -> type[Network]:
+    """Tell the class of a model, which has its traits.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; known: {', '.join(sorted(MODELS))}")
+    return MODELS[name].func  # type: ignore[return-value]
+
+
+def create_model(name: str, scale: int, variant: Variant | None = None, *, kernel_size: int | None = None) -> Network:
     """Build a model with fresh weights.
 
     Args:
         name: one of `MODELS`.
         scale: the factor.
-        variant: of a model in WITH_VARIANTS; the whole by default.
+        variant: of a model that has variants; the whole by default.
+        kernel_size: side of the kernels that a non-blind model is told; others do not read it.
 
     Raises:
         ValueError: there is no such model, or it has no variants.
     """
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}; known: {', '.join(sorted(MODELS))}")
-    if variant is None:
-        return MODELS[name](scale=scale)
-    if name not in WITH_VARIANTS:
-        raise ValueError(f"{name} has no ablations: leave out --lpe, --csc and --dqa, which are CDSR's and CDSR_S's")
-    return MODELS[name](scale=scale, variant=variant)
+    network, options = network_of(name), dict[str, Any]()
+    if kernel_size is not None and network.is_non_blind:
+        options["kernel_size"] = kernel_size
+    if variant is not None:
+        if not network.has_variants:
+            raise ValueError(
+                f"{name} has no ablations: leave out --lpe, --csc and --dqa, which are CDSR's and CDSR_S's"
+            )
+        options["variant"] = variant
+    return MODELS[name](scale=scale, **options)
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Refuse, with a ValueError, options that ask of the model of `--model` what it cannot do."""
+    name, network = args.model, network_of(args.model)
+    is_told = network.is_non_blind
+    rules = [
+        (
+            is_told and args.dir_demo,
+            f"--model {name} is told the true kernel, and nobody knows that of your images: take CDSR or CDSR_S",
+        ),
+        (
+            is_told and (args.sv_mode or args.protocol == "cdsr-sv"),
+            f"--model {name} is told one kernel an image, and spatially variant blur has many: take CDSR or CDSR_S",
+        ),
+        (
+            is_told and args.self_ensemble,
+            f"--self_ensemble turns the image, not the kernel told to {name}: leave it out",
+        ),
+        (
+            network.is_trainable and not network.is_contrastive and args.epochs_encoder > 0,
+            f"--epochs_encoder {args.epochs_encoder}: {name} has no encoder to train first; give -1",
+        ),
+    ]
+    for is_broken, message in rules:
+        if is_broken:
+            raise ValueError(message)
+
+
+def check_blind(network: type[Network]) -> None:
+    """Refuse, with a ValueError, a model that has to be told the degradation where nobody knows it."""
+    if network.is_non_blind:
+        raise ValueError(UNKNOWN)
 
 
 def build_model(args: argparse.Namespace, device: torch.device, held: Variant | None = None) -> Network:
     """Build the model of `--model` and `--scale` on a device, in the variant of its weights or of the flags.
 
-    An oracle is for kernels of `--blur_kernel`.
-
     Args:
-        args: the options; `lpe`, `csc` and `dqa` are filled in where they were not given.
+        args: the options.
         device: where the model goes.
         held: variant of the weights that the model will take, where there are some.
 
@@ -91,12 +131,8 @@ def build_model(args: argparse.Namespace, device: torch.device, held: Variant | 
     """
     flags = {"lpe": args.lpe, "csc": args.csc, "dqa": args.dqa}
     asked = {name: value for name, value in flags.items() if value is not None}
-    variant = resolve_variant(asked, held) if asked or args.model in WITH_VARIANTS else None
-    model = create_model(args.model, args.scale, variant)
-    vars(args).update(variant._asdict() if variant else {})
-    if isinstance(model, Oracle):
-        model.encoder.pca.resize(args.blur_kernel)
-    return model.to(device)
+    variant = resolve_variant(asked, held) if asked or network_of(args.model).has_variants else None
+    return create_model(args.model, args.scale, variant, kernel_size=args.blur_kernel).to(device)
 
 
 def open_model(name: str, scale: int, path: Path) -> tuple[Network, dict[str, Any]]:
@@ -105,10 +141,8 @@ def open_model(name: str, scale: int, path: Path) -> tuple[Network, dict[str, An
     Raises:
         ValueError: as `create_model` and `load_model`.
     """
-    tensors, metadata = load_weights(path)
-    model = create_model(name, scale, variant_of(tensors) if name in WITH_VARIANTS else None)
-    load_published(model, tensors, str(path))
-    return model, metadata
+    model = create_model(name, scale, variant_in(path) if network_of(name).has_variants else None)
+    return model, load_model(model, path)
 
 
 def variant_in(path: Path | None) -> Variant | None:
@@ -116,13 +150,7 @@ def variant_in(path: Path | None) -> Variant | None:
     return variant_of(load_weights(path)[0]) if path and path.is_file() else None
 
 
-def check_blind(model: nn.Module) -> None:
-    """Refuse, with a ValueError, a model that has to be told the degradation where nobody knows it."""
-    if isinstance(model, NonBlind):
-        raise ValueError(UNKNOWN)
-
-
-def load_model(model: nn.Module, path: Path) -> dict[str, Any]:
+def load_model(model: Network, path: Path) -> dict[str, Any]:
     """Fill a model from a file, strictly; returns the file's metadata.
 
     Raises:
@@ -133,24 +161,37 @@ def load_model(model: nn.Module, path: Path) -> dict[str, Any]:
     return metadata
 
 
-def init_model(model: nn.Module, path: Path) -> None:
+def init_model(model: Network, path: Path) -> None:
     """Fill a model from a file of the same network at any scale: all but the tail, which keeps its fresh weights.
 
     Raises:
         ValueError: the file cannot be read, or is for another model.
     """
     tensors, _ = load_weights(path)
+    own = to_published(model.state_dict())
     body = {name: tensor for name, tensor in tensors.items() if not name.startswith(TAIL)}
-    tail = {name: tensor for name, tensor in to_published(model.state_dict()).items() if name.startswith(TAIL)}
+    tail = {name: tensor for name, tensor in own.items() if name.startswith(TAIL)}
     load_published(model, body | tail, str(path))
 
 
-def compile_model(model: CDSR | Oracle | DASR) -> None:
-    """Compile the encoder and the SR network in place (names of weights stay)."""
-    model.encoder.compile()
-    model.sr_network.compile()
-
-
-def save_model(model: nn.Module, path: Path, metadata: Mapping[str, Any], *, is_half: bool = False) -> None:
-    """Write a model's weights in the published naming, with metadata; is_half: in 16 bits."""
+def save_model(model: Network, path: Path, metadata: Mapping[str, Any], *, is_half: bool = False) -> None:
+    """Write a model's weights by their published names, with metadata; is_half: in 16 bits."""
     save_weights(path, to_published(model.state_dict()), metadata, is_half=is_half)
+
+
+def grid_shift(model: Network, metadata: Mapping[str, Any]) -> int:
+    """SR pixels (down, right) by which a model's results lie off the grid of interpolation: 0 or 1 - scale.
+
+    A model learns that grid from s-fold samples of cdsr's kernels. metadata: of its weights' file, may be empty.
+    """
+    sampling = metadata.get("sample_mode")
+    is_s_fold = (
+        model.assumes_s_fold if sampling is None else (metadata.get("degradation"), sampling) == ("cdsr", "s-fold")
+    )
+    return 1 - model.scale if is_s_fold else 0
+
+
+def compile_model(model: Network) -> None:
+    """Compile the parts of a model in place (names of weights stay)."""
+    for part in model.children():
+        part.compile()

@@ -2,13 +2,15 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from model.network import Network
 
 EDGE = 4
 """LR pixels mirrored around an image, more than the two that the interpolation looks at."""
 
 
-class Bicubic(nn.Module):
+class Bicubic(Network):
     """Bicubic upscaling with pixel centres aligned.
 
     Args:
@@ -17,21 +19,15 @@ class Bicubic(nn.Module):
             plain bicubic are measured; else PyTorch's (a = -0.75, repeated edges), by which protocol cdsr's are.
     """
 
+    is_trainable = False
+
     def __init__(self, *, scale: int, matlab: bool = False) -> None:
         super().__init__()
         self.scale = scale
         self.matlab = matlab
 
-    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
-        """Give empty codes (B, 0): nothing steers the interpolation."""
-        return lr.new_empty(len(lr), 0)
-
     def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
-        """Upscale lr, whatever the code."""
-        return self(lr)
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """Upscale lr (B, 3, H, W) in [0, 255] to (B, 3, scale*H, scale*W); it may overshoot the range."""
+        """Upscale lr (B, 3, H, W) in [0, 255] to (B, 3, scale*H, scale*W), which may overshoot the range."""
         if not self.matlab:
             return F.interpolate(lr, scale_factor=self.scale, mode="bicubic", align_corners=False)
         rows, columns = (_mirrored(length, lr.device) for length in lr.shape[2:])

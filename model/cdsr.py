@@ -12,6 +12,7 @@ from model.dqa import DQA, REDUCTION
 from model.dynamic_conv import DABlock, DAConv
 from model.encoder import Encoder
 from model.lpe import LPE
+from model.network import Network
 from model.rrdb import RESIDUAL_SCALE, ResidualDenseBlock
 from model.variant import Variant
 
@@ -69,14 +70,14 @@ class SRNetwork(nn.Module):
         self.tail = nn.Conv2d(features, 3 * scale**2, 3, padding=1)
 
     def forward(self, lr: Tensor, code: Tensor) -> Tensor:
-        """Map lr (B, 3, H, W) in [0, 1] and code (B, code_dim) to sr (B, 3, scale*H, scale*W), near [0, 1]."""
+        """Map lr (B, 3, H, W) and code (B, code_dim) to sr (B, 3, scale*H, scale*W), both in [0, 255]."""
         code = self.code_map(code)
-        shallow = as_autocast(at_full_precision(self.head, lr))
+        shallow = as_autocast(at_full_precision(self.head, lr / RGB_RANGE))
         feat = shallow
         for block in self.blocks:
             feat = block(feat, code)
         sr = at_full_precision(self.tail, self.trunk_conv(feat) + shallow)
-        return F.pixel_shuffle(sr, self.scale)
+        return F.pixel_shuffle(sr, self.scale) * RGB_RANGE
 
 
 def build_lpe(kind: str, size: CDSRSize) -> nn.Module:
@@ -87,7 +88,7 @@ def build_lpe(kind: str, size: CDSRSize) -> nn.Module:
     return LPE(widths=size.encoder_widths, feature_dim=size.code_dim, branches=kind)
 
 
-class CDSR(nn.Module):
+class CDSR(Network):
     """The whole: encode the LR image, then super-resolve it under its code.
 
     Args:
@@ -95,6 +96,10 @@ class CDSR(nn.Module):
         size: the published size by default.
         variant: the whole by default.
     """
+
+    is_contrastive = True
+    has_variants = True
+    assumes_s_fold = True
 
     def __init__(self, *, scale: int, size: CDSRSize | None = None, variant: Variant | None = None) -> None:
         super().__init__()
@@ -106,22 +111,3 @@ class CDSR(nn.Module):
             build_lpe(variant.lpe, size), code_dim=size.code_dim, num_codes=size.num_codes if variant.csc else None
         )
         self.sr_network = SRNetwork(scale=scale, size=size, dqa=variant.dqa)
-
-    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
-        """Encode lr (B, 3, H, W) in [0, 255] as codes (B, code_dim); in tiles of this side, to bound the memory."""
-        return self.encoder(lr, tile)
-
-    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
-        """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, code_dim); not clipped, not rounded."""
-        return self.sr_network(lr / RGB_RANGE, code) * RGB_RANGE
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """Super-resolve LR images.
-
-        Args:
-            lr: (B, 3, H, W) RGB in [0, 255].
-
-        Returns:
-            (B, 3, scale*H, scale*W) RGB around [0, 255], neither clipped nor rounded.
-        """
-        return self.super_resolve(lr, self.encode(lr))

@@ -15,6 +15,7 @@ from model.common import NEGATIVE_SLOPE, RGB_RANGE, as_autocast, at_full_precisi
 from model.dasr_encoder import DegradationEncoder
 from model.dynamic_conv import DABlock, DAConv
 from model.encoder import Encoder
+from model.network import Network
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K, RGB in [0, 1]."""
@@ -103,13 +104,15 @@ class DASRNetwork(nn.Module):
         return self.add_mean(at_full_precision(self.last_conv, feat))
 
 
-class DASR(nn.Module):
+class DASR(Network):
     """The whole: encode the LR image, then super-resolve it under its code.
 
     Args:
         scale: 1 to 4.
         size: the published size by default.
     """
+
+    is_contrastive = True
 
     def __init__(self, *, scale: int, size: DASRSize | None = None) -> None:
         super().__init__()
@@ -119,15 +122,3 @@ class DASR(nn.Module):
         trunk = DegradationEncoder(widths=size.encoder_widths)
         self.encoder = Encoder(trunk, code_dim=size.encoder_widths[-1], divisor=1.0)
         self.sr_network = DASRNetwork(scale=scale, size=size)
-
-    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
-        """Encode lr (B, 3, H, W) in [0, 255] as codes (B, code_dim); in tiles of this side, to bound the memory."""
-        return self.encoder(lr, tile)
-
-    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
-        """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, code_dim); not clipped, not rounded."""
-        return self.sr_network(lr, code)
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """Super-resolve lr (B, 3, H, W) in [0, 255] to (B, 3, scale*H, scale*W); not clipped, not rounded."""
-        return self.super_resolve(lr, self.encode(lr))

@@ -103,15 +103,15 @@ class DABlock(nn.Module):
     ) -> None:
         super().__init__()
         self.code_map = code_map
-        self.dqa1 = build_dynamic(num_features)
+        self.dynamic1 = build_dynamic(num_features)
         self.conv1 = nn.Conv2d(num_features, num_features, 3, padding=1)
-        self.dqa2 = build_dynamic(num_features)
+        self.dynamic2 = build_dynamic(num_features)
         self.conv2 = nn.Conv2d(num_features, num_features, 3, padding=1)
 
     def forward(self, feat: Tensor, code: Tensor) -> Tensor:
         """Adapt feat (B, C, H, W) to the shared code (B, D); the shape stays."""
         block_code = code if self.code_map is None else self.code_map(code)  # (B, C)
-        adapted = F.leaky_relu(self.dqa1(feat, block_code), NEGATIVE_SLOPE)
+        adapted = F.leaky_relu(self.dynamic1(feat, block_code), NEGATIVE_SLOPE)
         adapted = F.leaky_relu(self.conv1(adapted), NEGATIVE_SLOPE)
-        adapted = F.leaky_relu(self.dqa2(adapted, block_code), NEGATIVE_SLOPE)
+        adapted = F.leaky_relu(self.dynamic2(adapted, block_code), NEGATIVE_SLOPE)
         return feat + self.conv2(adapted)

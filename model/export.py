@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model import check_blind, open_model, save_model
+from model import check_blind, network_of, open_model, save_model
+from model.network import Network
 from utils.files import replacing
 
 SIZES = ((32, 48), (67, 45), (128, 96))
@@ -50,7 +51,7 @@ class WholeNetwork(nn.Module):
         return self.model(lr).clamp(0, 255)
 
 
-def export(model: nn.Module, path: Path, *, to: str) -> float:
+def export(model: Network, path: Path, *, to: str) -> float:
     """Write a model as ONNX or TorchScript and check it.
 
     Args:
@@ -76,7 +77,7 @@ def export(model: nn.Module, path: Path, *, to: str) -> float:
     return difference
 
 
-def convert(model: nn.Module, reopen: Callable[[Path], nn.Module], path: Path, metadata: Mapping[str, Any]) -> float:
+def convert(model: Network, reopen: Callable[[Path], Network], path: Path, metadata: Mapping[str, Any]) -> float:
     """Write the weights alone in the published naming, and check what is read back.
 
     Args:
@@ -181,8 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     path = args.out or args.pre_train.with_suffix(SUFFIXES[args.to])
     try:
+        check_blind(network_of(args.model))
         model, metadata = open_model(args.model, args.scale, args.pre_train)
-        check_blind(model)
         model.eval()
         if args.to in ("safetensors", "pt"):
             difference = convert(model, lambda file: open_model(args.model, args.scale, file)[0], path, metadata)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.cdsr import CDSRSize, SRNetwork
-from model.common import RGB_RANGE
+from model.network import Network
 from utils.known_degradation import KnownDegradation
 
 NUM_COMPONENTS = 15
@@ -38,10 +38,6 @@ class KernelPCA(nn.Module):
 
     def __init__(self, kernel_size: int = KERNEL_SIZE) -> None:
         super().__init__()
-        self.resize(kernel_size)
-
-    def resize(self, kernel_size: int) -> None:
-        """Make room for kernels of another side, to be fitted or loaded."""
         num_values = kernel_size**2
         if num_values < NUM_COMPONENTS:
             raise ValueError(f"--blur_kernel {kernel_size} is too small for an oracle, which takes 5 or more")
@@ -78,9 +74,9 @@ class KernelPCA(nn.Module):
 class DegradationEmbedding(nn.Module):
     """From a kernel and a noise level to a code, in float32 throughout: a code in bf16 would confuse kernels."""
 
-    def __init__(self, code_dim: int) -> None:
+    def __init__(self, code_dim: int, kernel_size: int) -> None:
         super().__init__()
-        self.pca = KernelPCA()
+        self.pca = KernelPCA(kernel_size)
         self.linear = nn.Linear(NUM_COMPONENTS + 1, code_dim)
 
     def forward(self, kernels: Tensor, noise: Tensor) -> Tensor:
@@ -90,19 +86,22 @@ class DegradationEmbedding(nn.Module):
             return self.linear(vector)
 
 
-class Oracle(nn.Module):
+class Oracle(Network):
     """CDSR's SR network under codes of the true degradation.
 
     Args:
         scale: 1 to 4.
         size: the published size by default; what it says of the encoder is not read.
+        kernel_size: side of the kernels that it is told.
     """
 
-    def __init__(self, *, scale: int, size: CDSRSize | None = None) -> None:
+    is_non_blind = True
+
+    def __init__(self, *, scale: int, size: CDSRSize | None = None, kernel_size: int = KERNEL_SIZE) -> None:
         super().__init__()
         self.scale = scale
         self.size = size or CDSRSize()
-        self.encoder = DegradationEmbedding(self.size.code_dim)
+        self.encoder = DegradationEmbedding(self.size.code_dim, kernel_size)
         self.sr_network = SRNetwork(scale=scale, size=self.size, dqa=True)
 
     def fit_kernels(self, kernels: Tensor) -> None:
@@ -116,11 +115,3 @@ class Oracle(nn.Module):
     def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
         """Refuse: an image does not tell its degradation to an oracle."""
         raise ValueError(UNKNOWN)
-
-    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
-        """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, code_dim); not clipped, not rounded."""
-        return self.sr_network(lr / RGB_RANGE, code) * RGB_RANGE
-
-    def forward(self, lr: Tensor, known_degradation: KnownDegradation) -> Tensor:
-        """Super-resolve lr (B, 3, H, W) in [0, 255], whose degradations are known, as `CDSR` does."""
-        return self.super_resolve(lr, self.encode_degradation(known_degradation))

@@ -2,15 +2,16 @@
 
 A published file, of CDSR or of DASR, is a plain state dict: `G.*` is the SR network, `E.encoder_q.*` the encoder.
 Training checkpoints of CDSR's code and all files of DASR's also hold `E.encoder_k.*`, `E.queue` and `E.queue_ptr`,
-which no test needs.
+which no test needs. Files of all other networks hold the names of their state dict.
 """
 
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from model.network import Network
 from model.variant import variant_of
 
 TAIL = ("G.upsampler.", "G.tail.", "E.pca.")
@@ -18,8 +19,12 @@ TAIL = ("G.upsampler.", "G.tail.", "E.pca.")
 
 TRAINING_ONLY = ("E.encoder_k.", "E.queue")
 
+_MARKS = ("sr_network.head.weight", "sr_network.first_conv.weight")
+"""Names that tell a state dict of CDSR or of an oracle, and one of DASR, from those of other networks."""
+
 # Ours -> published, applied in this order to the whole name. Branches and blocks count from 1 over there.
 _RULES: tuple[tuple[str, Callable[[re.Match[str]], str] | str], ...] = (
+    # the SR network: CDSR's, DASR's
     (r"^sr_network\.code_map\.", "G.compress."),
     (r"^sr_network\.head\.", "G.conv_first."),
     (r"^sr_network\.tail\.", "G.upsampler.0."),
@@ -29,14 +34,16 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], str] | str], ...] = (
     (r"^sr_network\.upsampler\.", "G.tail.0."),
     (r"^sr_network\.last_conv\.", "G.tail.1."),
     (r"^sr_network\.", "G."),
+    # its blocks; their dynamic convolutions are dqa1 and dqa2 in older training states
     (r"\.dense_blocks\.(\d+)\.convs\.(\d+)\.", lambda m: f".RDB{int(m[1]) + 1}.conv{int(m[2]) + 1}."),
     (r"\.modulation\.code_map\.", ".SFT.fc."),
     (r"\.modulation\.", ".SFT.dab."),
-    (r"\.dqa(\d)\.", r".da_conv\1."),
+    (r"\.(dynamic|dqa)(\d)\.", r".da_conv\2."),
     (r"\.code_query\.gamma$", ".sf_attn.gamma"),
     (r"\.code_query\.(query|key|value)\.", r".sf_attn.\1_conv."),
     (r"\.channel_attention\.squeeze\.", ".ca.conv_du.0."),
     (r"\.channel_attention\.excite\.", ".ca.conv_du.2."),
+    # the encoder
     (r"^encoder\.(pca|linear)\.", r"E.\1."),  # an oracle's, which is ours alone
     (r"^encoder\.", "E.encoder_q."),
     (r"\.lpe\.pixel_branch\.(\d)\.conv\.", lambda m: f".conv{int(m[1]) + 1}.conv1."),
@@ -60,12 +67,14 @@ def published_name(name: str) -> str:
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a model's state dict for saving."""
+    """Rename a model's state dict for its file; that of a network without published names stays as it is."""
+    if not any(mark in state for mark in _MARKS):
+        return dict(state)
     return {published_name(name): tensor for name, tensor in state.items()}
 
 
-def describe(tensors: Mapping[str, Tensor]) -> str:
-    """Say in a few words what a published-format state dict holds, for messages."""
+def describe(tensors: Mapping[str, Tensor], other: str = "no weights of CDSR or DASR") -> str:
+    """Say in a few words what a published-format state dict holds, for messages; `other`: where it is neither's."""
     if "G.conv_first.weight" in tensors:
         tail = tensors.get("G.upsampler.0.weight")
         scale = "" if tail is None else f" for scale {math.isqrt(len(tail) // 3)}"
@@ -80,7 +89,7 @@ def describe(tensors: Mapping[str, Tensor]) -> str:
         scale = f" for scale {math.prod(factors)}" if "G.tail.1.weight" in tensors else ""
         groups = f"{_count(tensors, 'G.body.') - 1} groups of {_count(tensors, 'G.body.0.body.') - 1} blocks"
         return f"DASR weights{scale} with {groups} of {len(tensors['G.head.0.weight'])} features"
-    return "no weights of CDSR or DASR"
+    return other
 
 
 def _count(names: Iterable[str], prefix: str) -> int:
@@ -88,7 +97,7 @@ def _count(names: Iterable[str], prefix: str) -> int:
     return len({name[len(prefix) :].split(".")[0] for name in names if name.startswith(prefix)})
 
 
-def load_published(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+def load_published(model: Network, tensors: Mapping[str, Tensor], source: str) -> None:
     """Load weights in the published naming into a model, strictly.
 
     Args:
@@ -101,10 +110,12 @@ def load_published(model: nn.Module, tensors: Mapping[str, Tensor], source: str)
     """
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_ONLY)}
     require_fit(model, tensors, source)
-    model.load_state_dict({name: tensors[published_name(name)] for name in model.state_dict()}, strict=True)
+    state = model.state_dict()
+    names = zip(state, to_published(state), strict=True)
+    model.load_state_dict({name: tensors[published] for name, published in names}, strict=True)
 
 
-def require_fit(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+def require_fit(model: Network, tensors: Mapping[str, Tensor], source: str) -> None:
     """Compare names and shapes of a state dict in the published naming with a model's.
 
     Raises:
@@ -124,5 +135,6 @@ def require_fit(model: nn.Module, tensors: Mapping[str, Tensor], source: str) ->
         )
         raise ValueError(
             f"{source} does not fit: it holds {describe(tensors)}, the model asked for takes "
-            f"{describe(expected)} ({example}); give the file's own --model and --scale"
+            f"{describe(expected, f'weights of {type(model).__name__}')} ({example}); "
+            "give the file's own --model and --scale"
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+LPE_KINDS = ("both", "pixel", "patch", "naive")
 _LPE_NAMES = {"pixel": "E.encoder_q.conv1.", "patch": "E.encoder_q.pconv1.", "naive": "E.encoder_q.E."}
 
 

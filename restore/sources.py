@@ -1,29 +1,31 @@
-"""From what a user names (files, folders, patterns) to a list of images, each with the path of its result."""
+"""From what a user names (files, folders, patterns) to a list of images, each with its place among the results."""
 
 import glob
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.image import IMAGE_SUFFIXES, natural_key
+from utils.image import IMAGE_SUFFIXES, list_images, natural_key
 
-SUFFIXES = IMAGE_SUFFIXES | {".gif"}
-
-logger = logging.getLogger("cdsr")
+SUFFIXES = frozenset({*IMAGE_SUFFIXES, ".gif"})
 
 
 @dataclass(frozen=True)
 class Source:
-    """An image to upscale: where it is, and where in the tree of the results it goes (with its own suffix)."""
+    """An image to upscale.
+
+    Args:
+        path: of its file.
+        relative: its place in the tree of the results, with its own name and suffix.
+    """
 
     path: Path
     relative: Path
 
-
-class Unreadable(ValueError):
-    """A folder that may not be looked into."""
+    def is_at(self, path: Path) -> bool:
+        """Whether `path` is the image's own file."""
+        return os.path.realpath(self.path) == os.path.realpath(path)
 
 
 def find_images(words: Sequence[str | Path], *, leave_out: Path | None = None) -> tuple[list[Source], list[str]]:
@@ -54,6 +56,10 @@ def find_images(words: Sequence[str | Path], *, leave_out: Path | None = None) -
 
 def _resolve(word: str, *, several: bool, problems: list[str]) -> Iterator[Source]:
     path = Path(word)
+
+    def refused(error: OSError) -> None:
+        problems.append(f"cannot look into {error.filename}: {error.strerror}")
+
     try:
         is_folder, exists = path.is_dir(), path.exists()
     except OSError as error:
@@ -61,40 +67,15 @@ def _resolve(word: str, *, several: bool, problems: list[str]) -> Iterator[Sourc
         return
     if is_folder:
         below = Path(path.resolve().name) if several else Path()
-        yield from (Source(file, below / file.relative_to(path)) for file in _walk(path, problems))
+        files = list_images(path, recursive=True, suffixes=SUFFIXES, on_error=refused)
+        yield from (Source(file, below / file.relative_to(path)) for file in files)
     elif exists:
         yield Source(path, Path(path.name))
     elif glob.has_magic(word):
-        parts = path.parts
-        first = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-        base = Path(*parts[:first])
-        matches = (Path(match) for match in glob.iglob(word, recursive=True))
+        first = next(index for index, part in enumerate(path.parts) if glob.has_magic(part))
+        base = Path(*path.parts[:first])
+        matches = (Path(match) for match in sorted(glob.iglob(word, recursive=True), key=natural_key))
         files = [match for match in matches if match.is_file() and match.suffix.lower() in SUFFIXES]
-        yield from (
-            Source(file, file.relative_to(base)) for file in sorted(files, key=lambda file: natural_key(str(file)))
-        )
+        yield from (Source(file, file.relative_to(base)) for file in files)
     else:
         problems.append(f"cannot read {word}: no such file or folder")
-
-
-def _walk(folder: Path, problems: list[str]) -> list[Path]:
-    """Images of a folder and its subfolders, through links, each folder once."""
-
-    def refused(error: OSError) -> None:
-        problems.append(f"cannot look into {error.filename}: {error.strerror}")
-
-    files: list[Path] = []
-    seen: set[str] = set()
-    for parent, subfolders, names in os.walk(folder, followlinks=True, onerror=refused):
-        real = os.path.realpath(parent)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        files += [
-            Path(parent, name)
-            for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
-        ]
-    return sorted(files, key=lambda file: natural_key(file.relative_to(folder).as_posix()))

@@ -6,11 +6,20 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from utils.checkpoint import CheckpointError, StateStore, load_weights, save_weights, sha256
-from utils.files import replacing, write_json
+from data.degradation import DegradationConfig, create_degradation
+from loss import PixelLoss, contrastive_loss
+from model import load_model
+from model.cdsr import CDSR, CDSRSize
+from model.moco import MoCo
+from training.ema import ExponentialMovingAverage
+from training.schedule import Phase
+from training.step import StepConfig, TrainingStep
+from utils.checkpoint import CheckpointError, StateStore, load_weights, save_weights
+from utils.files import replacing, sha256, write_json
 
 TENSORS = {"G.a.weight": torch.arange(6.0).view(2, 3), "G.n": torch.tensor(7)}
 
@@ -144,3 +153,50 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
         raise RuntimeError
     assert '"scale": 2' in path.read_text()
     assert len(list(tmp_path.iterdir())) == 1
+
+
+# --- files written before the rooms, when a block's dynamic convolutions were dqa1 and dqa2
+
+
+def old_model() -> CDSR:
+    size = CDSRSize(num_features=8, growth=4, num_blocks=1, encoder_widths=(4, 4, 8), code_dim=8, num_codes=8)
+    return CDSR(scale=2, size=size)
+
+
+def old_step() -> TrainingStep:
+    model = old_model()
+    return TrainingStep(
+        model=model,
+        moco=MoCo(model.encoder, queue_size=16),
+        pixel_loss=PixelLoss(),
+        contrastive_loss=contrastive_loss,
+        degradation=create_degradation(DegradationConfig(noise=5.0)),
+        optimizer=torch.optim.Adam(model.parameters(), fused=True),
+        config=StepConfig(),
+        device=torch.device("cpu"),
+        ema=ExponentialMovingAverage(model, 0.9),
+    )
+
+
+def test_a_state_with_older_names_resumes(assets: Path) -> None:
+    state = torch.load(assets / "state_before_rooms.pt", weights_only=True)
+    assert any(".dqa1." in name for name in state["model"])
+    step = old_step()
+    step.load_state_dict(state)
+    step.set_phase(Phase.JOINT)
+    hr_pairs = torch.randint(0, 256, (2, 2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    losses = step(hr_pairs, step=2, phase=Phase.JOINT, learning_rate=1e-3)
+    assert losses.keys() == {"contrastive", "l1"}
+    np.testing.assert_allclose(losses["contrastive"].item(), 1.6470327377, rtol=1e-4)
+    np.testing.assert_allclose(losses["l1"].item(), 131.4977569580, rtol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_older_weights_are_those_of_the_state(assets: Path, suffix: str) -> None:
+    step, model = old_step(), old_model()
+    step.load_state_dict(torch.load(assets / "state_before_rooms.pt", weights_only=True))
+    metadata = load_model(model, assets / f"weights_before_rooms{suffix}")
+    assert (metadata["model"], metadata["degradation"], metadata["noise"]) == ("CDSR", "cdsr", 5.0)
+    lr = torch.full((1, 3, 12, 14), 99.0).cumsum(3) % 256
+    with torch.inference_mode():
+        assert torch.equal(model.eval()(lr), step.model.eval()(lr))

@@ -18,7 +18,7 @@ from model import create_model, init_model, load_model, save_model
 from model.dasr import DASR
 from model.dynamic_conv import DAConv
 from model.published import TRAINING_ONLY, load_published, to_published
-from option import TEMPLATES
+from recipes import RECIPES
 from tests.assets.fill_weights import fill
 from tests.test_model import ASSETS, chw
 from tests.test_trainer import assert_same, photographs, tiny
@@ -223,7 +223,7 @@ def test_it_trains_and_is_tested_under_both_conventions(
     assert_same(StateStore(folder / "state").load()[0], expected)
 
     model = max((folder / "model").iterdir())
-    assert load_weights(model)[1]["degradation"] == TEMPLATES[recipe]["degradation"]
+    assert load_weights(model)[1]["degradation"] == RECIPES[recipe].options["degradation"]
     evaluate = f"--cpu --model DASR_S --pre_train {model} --test_path {photographs.parent} --test_sets HR".split()
     for convention in ("--degradation dasr --blur_type iso_gaussian --sig 1 --profile", "--sig1 1 --sig2 1"):
         assert test.main([*evaluate, *convention.split()]) == 0

@@ -13,12 +13,14 @@ import torch
 from torch.utils.data import DataLoader
 
 import data.build_lmdb
-from data import build_train_loader, build_validation_images
+from data import build_train_loader, build_validation_samples
 from data.build_lmdb import build_lmdb
-from data.crops import draw_crops, orient
+from data.crop_plan import draw_crops, orient
+from data.data_range import parse_range, split_range
+from data.degradation import DegradationConfig, create_degradation
 from data.lmdb import METADATA_KEY, LmdbSource, encode_metadata, image_key
 from data.sources import FolderSource, find_images, open_source
-from data.training_crops import TrainingCrops, TrainingSetError, split_range
+from data.training_set import TrainingSet, TrainingSetError
 from utils.image import read_rgb, write_image
 
 PATCH = 16
@@ -48,9 +50,9 @@ def packed(folder) -> Path:
     return folder.parent / "HR.lmdb"
 
 
-def make_crops(path: Path, **given) -> TrainingCrops:
+def make_crops(path: Path, **given) -> TrainingSet:
     options = {"seed": 3, "batch_size": 6, "patch": PATCH, "num_steps": 8} | given
-    return TrainingCrops(open_source(path, PATCH), **options)
+    return TrainingSet(open_source(path, PATCH), **options)
 
 
 def make_args(path: Path, **given) -> Namespace:
@@ -69,7 +71,7 @@ def make_args(path: Path, **given) -> Namespace:
     return Namespace(**options | given)
 
 
-def batches_of(dataset: TrainingCrops | DataLoader) -> torch.Tensor:
+def batches_of(dataset: TrainingSet | DataLoader) -> torch.Tensor:
     return torch.stack(list(dataset))
 
 
@@ -156,7 +158,7 @@ def test_folder_and_lmdb_give_the_same_batches(folder, packed):
 @pytest.mark.parametrize("kind", ["folder", "packed"])
 def test_batches_do_not_depend_on_workers(kind, request):
     path = request.getfixturevalue(kind)
-    loaders = [build_train_loader(make_args(path, n_threads=n), num_steps=9)[0] for n in (0, 2)]
+    loaders = [build_train_loader(make_args(path, n_threads=n), num_steps=9) for n in (0, 2)]
     alone, shared = (batches_of(loader) for loader in loaders)
     assert torch.equal(alone, shared)
 
@@ -174,8 +176,8 @@ def test_batch_that_ranks_cannot_share_is_an_error(folder):
 
 def test_resuming_goes_on_where_it_stopped(folder):
     whole = batches_of(make_crops(folder))
-    resumed, _ = build_train_loader(make_args(folder, data_range="2-7/1-1"), start_step=5, num_steps=3)
-    straight, _ = build_train_loader(make_args(folder, data_range="2-7/1-1"), num_steps=8)
+    resumed = build_train_loader(make_args(folder, data_range="2-7/1-1"), start_step=5, num_steps=3)
+    straight = build_train_loader(make_args(folder, data_range="2-7/1-1"), num_steps=8)
     assert torch.equal(batches_of(make_crops(folder, start_step=5, num_steps=3)), whole[5:])
     assert torch.equal(batches_of(resumed), batches_of(straight)[5:])
 
@@ -195,7 +197,7 @@ def test_cache_stays_within_its_bytes(folder):
 
 def test_worker_outlives_the_signals_of_its_job(folder):
     """Ctrl-C and a job's SIGTERM reach all processes; the trainer needs its loader until it has saved."""
-    loader, _ = build_train_loader(make_args(folder, n_threads=1), num_steps=40)
+    loader = build_train_loader(make_args(folder, n_threads=1), num_steps=40)
     batches = iter(loader)
     next(batches)
     (worker,) = batches._workers  # type: ignore[attr-defined]
@@ -205,7 +207,7 @@ def test_worker_outlives_the_signals_of_its_job(folder):
 
 
 def test_trainer_can_end_its_worker(folder):
-    loader, _ = build_train_loader(make_args(folder, n_threads=1), num_steps=40)
+    loader = build_train_loader(make_args(folder, n_threads=1), num_steps=40)
     batches = iter(loader)
     next(batches)
     (worker,) = batches._workers  # type: ignore[attr-defined]
@@ -279,23 +281,23 @@ def test_truncated_image_is_replaced_by_the_next(folder, num_workers, caplog):
     write_image(folder / "img2.png", np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8))
     truncate(folder / "img2.png")  # its header is whole
     args = make_args(folder, n_threads=num_workers, data_range="1-6/7-7")
-    loader, info = build_train_loader(args, num_steps=10)
-    assert info.num_images == 6
+    loader = build_train_loader(args, num_steps=10)
+    assert isinstance(loader.dataset, TrainingSet)
+    source = loader.dataset.source
+    assert len(source.names) == 6
     batches = batches_of(loader)
     seen = batches[:, :, 0, 0, 0, 0]
-    planned = np.stack([draw_crops(3, step, 6, info.source.sizes, PATCH).images for step in range(10)])
+    planned = np.stack([draw_crops(3, step, 6, source.sizes, PATCH).images for step in range(10)])
     assert (planned == 1).any()
     assert np.array_equal(seen.numpy(), np.where(planned == 1, 2, planned))
     if num_workers == 0:
         assert caplog.text.count("img2.png") == 1
-    assert torch.equal(
-        batches, batches_of(build_train_loader(make_args(folder, data_range="1-6/7-7"), num_steps=10)[0])
-    )
+    assert torch.equal(batches, batches_of(build_train_loader(make_args(folder, data_range="1-6/7-7"), num_steps=10)))
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_half_of_the_images_broken_stops(folder, num_workers):
-    loader, _ = build_train_loader(make_args(folder, n_threads=num_workers, data_range="1-6/7-7"), num_steps=8)
+    loader = build_train_loader(make_args(folder, n_threads=num_workers, data_range="1-6/7-7"), num_steps=8)
     shutil.rmtree(folder)  # the data set vanishes in the middle of a run
     with pytest.raises(TrainingSetError) as error:
         batches_of(loader)
@@ -340,7 +342,7 @@ def test_cut_range_warns(caplog):
 )
 def test_malformed_ranges_are_errors(data_range):
     with pytest.raises(ValueError, match="--data_range .* such as 1-3450/801-810"):
-        split_range(data_range, 10)
+        parse_range(data_range)
 
 
 def test_ranges_that_leave_nothing_are_errors():
@@ -354,10 +356,10 @@ def test_ranges_that_leave_nothing_are_errors():
 @pytest.mark.parametrize("kind", ["folder", "packed"])
 def test_validation_images_are_held_out(kind, request, folder):
     args = make_args(request.getfixturevalue(kind), data_range="1-7/3-4")
-    loader, info = build_train_loader(args, num_steps=20)
-    assert [image.name for image in info.validation] == ["img3.png", "img4.png"]
-    assert [image.name for image in build_validation_images(args)] == ["img3.png", "img4.png"]
-    assert np.array_equal(info.validation[1].read(), read_rgb(folder / "img4.png"))
+    loader = build_train_loader(args, num_steps=20)
+    validation = build_validation_samples(args, create_degradation(DegradationConfig(scale=1)))
+    assert [sample.image for sample in validation] == ["img3.png", "img4.png"]
+    assert np.array_equal(validation[1].hr, read_rgb(folder / "img4.png"))
     assert set(batches_of(loader)[:, :, 0, 0].unique().tolist()) == {0, 1, 4, 5, 6}
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from data.degradation import Degradation, DegradationConfig
+from data.degradation import DegradationConfig, create_degradation
 from loss import PixelLoss, contrastive_loss
 from model import create_model
 from model.moco import MoCo
@@ -35,13 +35,13 @@ def build_step(name: str, config: StepConfig) -> TrainingStep:
     torch.manual_seed(0)
     model = create_model(name, 2)
     synchronise_statistics(model)
-    moco = None if name.endswith("_oracle") else MoCo(model.encoder, queue_size=16)
+    moco = MoCo(model.encoder, queue_size=16) if model.is_contrastive else None
     return TrainingStep(
         model=model,
         moco=moco,
         pixel_loss=PixelLoss(),
         contrastive_loss=contrastive_loss,
-        degradation=Degradation(DegradationConfig()),
+        degradation=create_degradation(DegradationConfig()),
         optimizer=torch.optim.SGD(model.parameters(), lr=1e-3),
         config=config,
         device=torch.device("cpu"),

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from evaluation.embeddings import Embeddings, collect_embeddings, probe, write_embeddings
+from data.samples import Sample, Samples
+from evaluation.embeddings import Embeddings, collect_embeddings, write_embeddings
+from evaluation.probe import confidence_margin, probe, standardise
 from model import create_model
 
 KERNELS, IMAGES = 4, 6
@@ -38,9 +39,23 @@ def test_the_probes_tell_kernel_from_content() -> None:
             assert found.accuracy == 1.0 if wanted else found.accuracy < 0.6
 
 
+def test_dimensions_are_standardised_and_those_at_rest_left_out() -> None:
+    codes = np.random.default_rng(0).standard_normal((50, 4)) * [100.0, 1.0, 1e-6, 0.0] + [5.0, 6.0, 7.0, 8.0]
+    found = standardise(codes)
+    assert found.shape == (50, 2)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(found.std(axis=0), 1)
+    assert not standardise(np.ones((5, 3))).any()
+
+
+def test_the_margin_is_students() -> None:
+    """2, 3 and 4 have deviation 1, and t = 4.303 for two degrees of freedom."""
+    assert confidence_margin([2.0, 3.0, 4.0]) == pytest.approx(4.303 / np.sqrt(3), rel=1e-4)
+
+
 def test_files_of_the_embeddings(tmp_path: Path) -> None:
     words = write_embeddings(tmp_path / "codes", embeddings(1.0, 1.0))
-    assert "linear probe for the kernel: 100.0 % of 4 classes (guessing: 25.0 %)" in words
+    assert "linear probe for the kernel: 100.0 ± 0.0 % of 4 classes (guessing: 25.0 %)" in words
     content = json.loads((tmp_path / "codes.json").read_text())
     assert content["probes"]["image"]["accuracy"] == 1.0
     assert not content["collapsed"]
@@ -58,17 +73,14 @@ def test_codes_that_are_all_equal_are_called_so(tmp_path: Path) -> None:
 def test_collecting_leaves_out_what_cannot_be_read() -> None:
     model = create_model("CDSR_S", 2).eval()
 
-    class Grey:
+    class Grey(Samples):
         keys = [(f"p{index}", "k") for index in range(3)]  # noqa: RUF012
 
-        def __len__(self) -> int:
-            return 3
-
-        def __getitem__(self, index: int) -> SimpleNamespace:
+        def read(self, index: int) -> Sample:
             if index == 1:
                 raise ValueError("truncated")
             lr = np.full((16, 20, 3), 50 * index, np.uint8)
-            return SimpleNamespace(image=f"p{index}", kernel="k", lr=lr, hr=lr, known_degradation=None)
+            return Sample(f"p{index}", "k", lr, lr)
 
     samples = Grey()
     own = collect_embeddings(model, {"Set": samples}, device=torch.device("cpu"))

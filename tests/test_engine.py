@@ -14,7 +14,7 @@ import torch
 
 import main
 from data.resident import ResidentCrops
-from data.training_crops import TrainingCrops
+from data.training_set import TrainingSet
 from model import create_model, init_model, save_model
 from option import parse_options
 from tests.test_trainer import RUN, assert_same, final_state, photographs, rows, tiny
@@ -44,7 +44,7 @@ class Images:
 @pytest.mark.parametrize(("rank", "world_size"), [(0, 1), (1, 2)])
 def test_resident_batches_equal_loaded_ones(rank: int, world_size: int) -> None:
     shared = {"seed": 3, "batch_size": 16, "patch": 24, "num_steps": 4, "start_step": 5}
-    loaded = TrainingCrops(Images(), **shared, rank=rank, world_size=world_size)
+    loaded = TrainingSet(Images(), **shared, rank=rank, world_size=world_size)
     resident = ResidentCrops(loaded, torch.device("cpu"))
     batches = list(resident)
     assert len(batches) == len(resident) == 4

@@ -1,4 +1,4 @@
-"""The evaluation: rows, means, both readings of a grey file, resuming, sharing, and what bad input costs."""
+"""The evaluation: rows, means, resuming, sharing, and what bad input costs."""
 
 import json
 import math
@@ -14,16 +14,15 @@ import torch
 
 import test as program
 from data.build_testset import main as build_testsets
-from evaluation import measures as measures_module
 from evaluation.evaluate import evaluate
-from evaluation.measures import Measures, load_lpips
-from evaluation.metrics import psnr_rgb, psnr_y, ssim_y
-from evaluation.profiling import PeakMemory, model_cost
+from evaluation.metrics import METRICS, Metric, describe_metrics, load_metrics, psnr_rgb, psnr_y, ssim_y
+from evaluation.profiling import model_cost
 from evaluation.results import Result, read_rows, summarize, table, write_results
 from evaluation.rowlog import RowLog, remove_parts
 from evaluation.shard import Shard
 from inference.upscaler import Upscaler
 from model import create_model
+from utils.device import peak_memory, reset_peak_memory
 from utils.files import write_json
 from utils.image import write_image
 
@@ -70,8 +69,8 @@ def upscaler() -> Upscaler:
 
 @pytest.mark.parametrize("overlap", [True, False])
 def test_rows_are_those_of_the_metrics_in_order(samples: Memory, overlap: bool) -> None:
-    measures = Measures(["psnr", "ssim", "rgb"])
-    rows = evaluate(upscaler(), samples, device=CPU, name="x", measures=measures, overlap=overlap)
+    metrics = load_metrics(["psnr", "ssim", "rgb"], CPU)
+    rows = evaluate(upscaler(), samples, device=CPU, name="x", metrics=metrics, overlap=overlap)
     assert [(row.image, row.kernel) for row in rows] == samples.keys
     sample = samples[5]
     lr = torch.from_numpy(sample.lr.copy()).permute(2, 0, 1)[None].float()
@@ -144,25 +143,16 @@ def test_pixels_stay_float32_in_low_precision() -> None:
     assert sr.dtype == torch.float32
 
 
-def test_a_grey_file_has_both_readings() -> None:
+def test_a_grey_file_is_measured_as_rgb_on_y() -> None:
+    """Y has the range 219 and not 255: 1.32 dB above the PSNR of the one plane, which MATLAB code measures."""
     grey = np.repeat(image(1)[:, :, :1], 3, axis=2)
-    rows = evaluate(upscaler(), Memory({"bridge": grey, "man": grey}, ("a",)), device=CPU, name="x")
-    bridge, man = rows
-    assert bridge.psnr == man.psnr
-    assert "psnr_grey" not in man.values  # a colour file of three equal channels
-    assert bridge.values["psnr_grey"] == pytest.approx(bridge.psnr - 20 * math.log10(255 / 219), abs=1e-9)
-    assert bridge.values["psnr_grey"] == pytest.approx(bridge_plane_psnr(grey), abs=1e-6)
-    summary = summarize(rows)
-    assert summary.psnr == pytest.approx(man.psnr)
-    assert summary.grey_values["psnr"] == pytest.approx((man.psnr + bridge.values["psnr_grey"]) / 2)
-    assert "1 is a grey file" in table({"Set14": summary})
-
-
-def bridge_plane_psnr(grey: np.ndarray) -> float:
+    (row,) = evaluate(upscaler(), Memory({"bridge": grey}, ("a",)), device=CPU, name="x")
     lr = torch.from_numpy(grey[::2, ::2].copy()).permute(2, 0, 1)[None].float()
     sr = upscaler()(lr)[0].permute(1, 2, 0).round().double().numpy()
     error = (sr[2:-2, 2:-2, 0] - grey[2:-2, 2:-2, 0].astype(float)) ** 2
-    return 10 * math.log10(255**2 / error.mean())
+    of_one_plane = 10 * math.log10(255**2 / error.mean())
+    assert row.values.keys() == {"psnr", "ssim"}
+    assert row.psnr == pytest.approx(of_one_plane + 20 * math.log10(255 / 219), abs=1e-6)
 
 
 def test_result_files_are_valid_json_whatever_the_figures(tmp_path: Path) -> None:
@@ -227,45 +217,57 @@ def test_costs_are_counted() -> None:
     features = model.size.num_features
     assert cost.multiply_adds > 360 * 640 * 9 * features * (3 + features + 12)  # head, trunk and tail alone
     assert next(model.parameters()).device == CPU
-    memory = PeakMemory(CPU)
-    block = torch.ones(40 * 2**18)
-    assert memory.mebibytes() > 40
+
+
+def test_the_peak_of_memory_is_counted_anew() -> None:
+    block = torch.ones(80 * 2**18)
+    high = peak_memory(CPU)
+    assert high > 80 * 2**20
     del block
+    reset_peak_memory(CPU)
+    assert peak_memory(CPU) < high - 40 * 2**20
 
 
 def test_lpips_that_is_not_at_hand_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(ValueError, match="pip install lpips torchvision, the latter from"):
-        load_lpips(CPU)
+        load_metrics(["lpips"], CPU)
 
     def offline(**options: object) -> None:
         raise OSError("no network")
 
     monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=offline))
     with pytest.raises(ValueError, match=r"no network.*alexnet-owt-7be5be79\.pth.*checkpoints"):
-        load_lpips(CPU)
+        load_metrics(["lpips"], CPU)
 
 
-def test_lpips_gets_images_in_its_range(monkeypatch: pytest.MonkeyPatch, samples: Memory) -> None:
+def test_lpips_gets_images_in_its_range(monkeypatch: pytest.MonkeyPatch) -> None:
     class Distance(torch.nn.Module):
         def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+            assert first.shape == (1, 3, 16, 16)
             assert first.min() >= -1
             assert second.max() <= 1
             return (first - second).abs().mean()
 
     monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=lambda **options: Distance()))
-    measures = Measures(["lpips"], lpips=load_lpips(CPU))
+    lpips = load_metrics(["lpips"], CPU)["lpips"]
     black, white = np.zeros((20, 20, 3), np.uint8), np.full((20, 20, 3), 255, np.uint8)
-    assert measures(black, white, border=2) == {"lpips": pytest.approx(2.0)}
-    assert "lpips" in measures.describe(2)
+    assert lpips(black, white, 2) == pytest.approx(2.0)
+    with pytest.raises(ValueError, match="must be of one size"):
+        lpips(black[1:], white, 2)
 
 
 def test_unknown_metrics_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown metric 'niqe'; known: psnr, ssim, rgb, lpips"):
-        Measures(["niqe"])
-    with pytest.raises(ValueError, match="load_lpips"):
-        Measures(["lpips"])
-    assert measures_module.METRICS == ("psnr", "ssim", "rgb", "lpips")
+        load_metrics(["niqe"], CPU)
+
+
+def test_a_metric_is_added_by_a_line(monkeypatch: pytest.MonkeyPatch, samples: Memory) -> None:
+    mae = Metric("MAE", 3, "mean absolute error of RGB", lambda device: lambda sr, hr, border: 1.5)
+    monkeypatch.setitem(METRICS, "mae", mae)
+    rows = evaluate(upscaler(), samples, device=CPU, name="x", metrics=load_metrics(["mae"], CPU))
+    assert "| x | 1.500 |" in table({"x": summarize(rows)})
+    assert describe_metrics(["mae"], 2)["mae"] == "mean absolute error of RGB"
 
 
 # The command ------------------------------------------------------------------------------------------------------
@@ -326,7 +328,9 @@ def test_missing_sets_and_corrupt_images_cost_themselves_alone(
 def test_profile_and_metrics_reach_the_table(sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", "--sig", 1.2)
     assert run(*words, "--metrics", "psnr", "rgb", "--profile") == 0
-    head = capsys.readouterr().out.splitlines()[0]
+    output = capsys.readouterr().out
+    assert "single precision (float32)" in output
+    head = output.splitlines()[0]
     for column in (
         "PSNR (dB)",
         "PSNR RGB (dB)",
@@ -338,7 +342,7 @@ def test_profile_and_metrics_reach_the_table(sets: Path, tmp_path: Path, capsys:
         assert column in head
     assert "SSIM" not in head
     profile = json.loads(next((tmp_path / "out").glob("*.json")).read_text())["profile"]
-    assert profile["seconds_a_image"] > 0
+    assert profile["seconds_per_image"] > 0
 
 
 def test_bicubic_is_matlabs_under_the_protocols_of_dasr(sets: Path, tmp_path: Path) -> None:

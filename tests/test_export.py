@@ -13,9 +13,8 @@ from PIL import Image
 from examples import restore_one_image
 from model import create_model, export, load_model, save_model
 from model.export import ExportError, main
-from restore.image import read_image
 from tests.test_image_metadata import random_pixels, save_pil
-from utils.image import to_tensor, to_uint8
+from utils.image import read_image, to_tensor, to_uint8
 
 ROOT = Path(__file__).parent.parent
 needs_onnx = pytest.mark.skipif(

@@ -17,7 +17,7 @@ from utils.image import ImageError, list_images, read_rgb, read_size, to_tensor,
 
 @pytest.fixture(autouse=True)
 def nothing_warned(monkeypatch):
-    monkeypatch.setattr("utils.image._warned", set())
+    monkeypatch.setattr("utils.image.reader._warned", set())
 
 
 @pytest.fixture

@@ -14,12 +14,22 @@ from PIL import ExifTags, ImageCms, features
 from PIL import Image as PILImage
 
 from option import FORMATS
-from restore.image import Image, bleed, count_pixels, read_image
-from restore.image_file import FILE_FORMATS, format_of, losses, suffix_for, write_image
+from restore.plan import losses, suffix_for
+from restore.transparency import bleed
 from tests.test_image import save_pil
-from utils.image import ImageError, read_rgb
+from utils.image import (
+    FILE_FORMATS,
+    Image,
+    ImageError,
+    count_pixels,
+    format_of,
+    read_image,
+    read_rgb,
+    write_image,
+)
 
 LOSSLESS = ("PNG", "TIFF")
+FORMATS_BY_NAME = {file_format.name: file_format for file_format in FILE_FORMATS}
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -42,12 +52,12 @@ def random_pixels(channels: int, bits: int, height: int = 13, width: int = 22) -
     ("bits", "channels", "file_format"), list(itertools.product((8, 16), (1, 2, 3, 4), (*LOSSLESS, "BMP", "WEBP")))
 )
 def test_lossless_formats_keep_pixels_and_kind(tmp_path, bits, channels, file_format):
-    holds = FILE_FORMATS[file_format]
+    holds = FORMATS_BY_NAME[file_format]
     if (channels in (2, 4) and not holds.alpha) or (bits == 16 and not holds.deep):
         pytest.skip("the format has no such kind")
     image = Image(random_pixels(channels, bits))
-    path = tmp_path / f"a{holds.suffix}"
-    write_image(path, image, file_format=file_format, quality=100)
+    path = tmp_path / f"a{holds.suffixes[0]}"
+    write_image(path, image, quality=100)
     again = read_image(path)
     expected = image.pixels
     if (channels < 3 and file_format == "WEBP") or (channels == 2 and bits == 16 and file_format == "TIFF"):
@@ -62,7 +72,7 @@ def test_lossless_formats_keep_pixels_and_kind(tmp_path, bits, channels, file_fo
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize("file_format", [name for name in FILE_FORMATS if FILE_FORMATS[name].metadata])
+@pytest.mark.parametrize("file_format", [name for name, holds in FORMATS_BY_NAME.items() if holds.metadata])
 def test_profile_and_metadata_are_kept(tmp_path, file_format, bits):
     if file_format == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow was built without AVIF")
@@ -74,8 +84,8 @@ def test_profile_and_metadata_are_kept(tmp_path, file_format, bits):
         text={"Title": "été"},
         dpi=(300, 72),
     )
-    path = tmp_path / f"a{FILE_FORMATS[file_format].suffix}"
-    write_image(path, image, file_format=file_format)
+    path = tmp_path / f"a{FORMATS_BY_NAME[file_format].suffixes[0]}"
+    write_image(path, image)
     again = read_image(path)
     assert again.icc_profile == SRGB
     assert again.xmp.startswith(b"<x:xmpmeta/>")
@@ -99,7 +109,7 @@ def test_orientation_is_applied_once(tmp_path, orientation, suffix):
     path = save_pil(tmp_path / f"turned{suffix}", PILImage.fromarray(stored), exif=exif_of(orientation))
     image = read_image(path)
     assert np.array_equal(image.pixels, read_rgb(path))
-    write_image(tmp_path / "again.png", image, file_format="PNG")
+    write_image(tmp_path / "again.png", image)
     assert np.array_equal(read_image(tmp_path / "again.png").pixels, image.pixels)
 
 
@@ -126,6 +136,16 @@ def test_kinds_of_files(tmp_path):
     assert np.array_equal(read_image(big_endian).pixels, random_pixels(1, 16))
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_rgb_is_a_view_of_the_whole_image(tmp_path, channels, bits):
+    write_image(tmp_path / "a.png", Image(random_pixels(channels, bits)))
+    colour = random_pixels(channels, bits)[:, :, : 1 if channels < 3 else 3]
+    expected = np.broadcast_to(np.floor(colour / (1 if bits == 8 else 257) + 0.5), (13, 22, 3))
+    assert np.array_equal(read_image(tmp_path / "a.png").rgb, expected)
+    assert np.array_equal(read_rgb(tmp_path / "a.png"), expected)
+
+
 def test_an_animation_gives_its_first_frame_and_a_warning(tmp_path, caplog):
     frames = [PILImage.new("RGB", (20, 10), colour) for colour in ("red", "green", "blue")]
     path = tmp_path / "moving.gif"
@@ -147,26 +167,26 @@ def test_alpha_goes_where_it_fits_and_else_onto_white(tmp_path):
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[:, 4:, 3] = 255
     image = Image(pixels)
-    assert losses(image, "JPEG", height=8, width=8, num_bits=8) == ["no alpha: laid on white"]
-    assert losses(image, "WEBP", height=8, width=8, num_bits=16) == ["8 bits alone: rounded"]
-    write_image(tmp_path / "a.bmp", image, file_format="BMP")
+    assert losses(image, FORMATS_BY_NAME["JPEG"], height=8, width=8, num_bits=8) == ["no alpha: laid on white"]
+    assert losses(image, FORMATS_BY_NAME["WEBP"], height=8, width=8, num_bits=16) == ["8 bits alone: rounded"]
+    write_image(tmp_path / "a.bmp", image)
     assert np.array_equal(read_image(tmp_path / "a.bmp").pixels[0, :, 0], [255] * 4 + [0] * 4)
     with pytest.raises(ValueError, match=r"WEBP holds at most 16383 .*--format png"):
-        losses(image, "WEBP", height=16384, width=3, num_bits=8)
+        losses(image, FORMATS_BY_NAME["WEBP"], height=16384, width=3, num_bits=8)
 
 
 def test_formats_by_name():
     own = [suffix_for("auto", Path(name)) for name in ("a.gif", "a.JPEG", "a.tiff", "a", "a.b")]
     assert own == [".png", ".JPEG", ".tiff", ".png", ".png"]
     assert [suffix_for(name, Path("a.gif")) for name in FORMATS[1:]] == [f".{name}" for name in FORMATS[1:]]
-    names = [format_of(Path(f"a.{name}")) for name in (*FORMATS[1:], "JPEG", "tiff")]
+    names = [format_of(Path(f"a.{name}")).name for name in (*FORMATS[1:], "JPEG", "tiff")]
     assert names == ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "JPEG", "TIFF"]
 
 
 def test_metadata_that_does_not_fit_costs_the_metadata_alone(tmp_path, caplog):
     huge = Image(random_pixels(3, 8), exif=exif_of(), xmp=b"<x>" + b" " * 70_000)
     for exif in (exif_of(), b"Exif\0\0 this is no EXIF"):
-        write_image(tmp_path / "a.jpg", replace(huge, exif=exif), file_format="JPEG")
+        write_image(tmp_path / "a.jpg", replace(huge, exif=exif))
         assert "its metadata cannot be written" in caplog.text
         assert read_image(tmp_path / "a.jpg").pixels.shape == (13, 22, 3)
         caplog.clear()
@@ -219,9 +239,9 @@ def seeds_of_fuzz() -> list[bytes]:
         *((channels, 16, name) for channels in (2, 3) for name in ("PNG", "TIFF")),
         *((3, 8, name) for name in ("JPEG", "WEBP", "BMP", *(["AVIF"] if features.check("avif") else []))),
     ):
-        path = Path(f"fuzz{FILE_FORMATS[file_format].suffix}")
+        path = Path(f"fuzz{FORMATS_BY_NAME[file_format].suffixes[0]}")
         image = Image(random_pixels(channels, bits, 9, 11), icc_profile=SRGB[:300], exif=exif_of(6), xmp=b"<x/>")
-        write_image(path, image, file_format=file_format)
+        write_image(path, image)
         files.append(path.read_bytes())
     for opened, file_format in ((PILImage.new("P", (9, 7)), "GIF"), (PILImage.new("CMYK", (9, 7)), "JPEG")):
         buffer = io.BytesIO()

@@ -14,12 +14,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # From the ground up: a part may import itself and the floors below it, and never its neighbours.
 FLOORS = (
-    {"utils", "option", "recipes"},
+    {"utils", "recipes"},
     {"data", "model", "loss"},
     {"inference"},
     {"evaluation", "restore"},
     {"training"},
-    {"trainer"},
+    {"trainer", "option"},
     {"main", "test", "web"},
     {"tests", "benchmarks", "examples"},
 )
@@ -27,7 +27,6 @@ OURS = frozenset[str]().union(*FLOORS)
 BELOW = {part: frozenset[str]().union(*FLOORS[:floor]) for floor, parts in enumerate(FLOORS) for part in parts}
 MAY_IMPORT = {part: below | {part} for part, below in BELOW.items()} | {
     "trainer": frozenset({"trainer", "training", "evaluation", "utils"}),  # it knows no network and no data set
-    "option": frozenset({"recipes"}),  # what the command line takes is known without PyTorch
     "main": BELOW["main"] | {"main", "test"},  # --test_only is test.py's evaluation
     "tests": OURS,
     "benchmarks": OURS - {"tests"},
@@ -39,6 +38,7 @@ for _part in ("data", "model", "loss", "inference", "evaluation", "restore", "tr
 INSIDE = {
     "utils": (
         "files",
+        "image",
         "device",
         "randomness",
         "signals",
@@ -47,9 +47,10 @@ INSIDE = {
         "interfaces",
         "checkpoint",
     ),
-    "data": ("degradation", "protocols", "samples", "test_sets"),
-    "evaluation": ("metrics", "measures", "results", "rowlog", "evaluate"),
+    "data": ("degradation", "protocol", "protocols", "samples", "test_sets"),
+    "evaluation": ("lpips", "metrics", "results", "rowlog", "evaluate"),
     "training": ("schedule", "guard", "ema", "step"),
+    "restore": ("sources", "transparency", "plan", "duration", "restore"),
     "inference": ("tiles", "memory", "upscaler"),
 }
 
@@ -182,8 +183,8 @@ CHECKERS: dict[Checker, tuple[tuple[str, str], ...]] = {
     # checker: (path, bad source), each of which it must refuse
     check_import_directions: (
         ("utils/a.py", "import model"),
-        ("utils/a.py", "def f():\n    from data.training_crops import TrainingCrops"),
-        ("option.py", "from utils.image import read_rgb"),
+        ("utils/a.py", "def f():\n    from data.training_set import TrainingSet"),
+        ("option.py", "from trainer import Trainer"),
         ("inference/a.py", "from evaluation.metrics import psnr_y"),
         ("restore/a.py", "import evaluation"),
         ("evaluation/a.py", "from option import parse_options"),
@@ -220,7 +221,7 @@ ACCEPTED = (
         "utils/a.py",
         "'''Doc.'''\nimport cv2, torch.utils.data\nfrom utils.run import ROOT\nfrom .image import to_tensor",
     ),
-    ("data/lmdb.py", "'''Doc.'''\nimport lmdb\nfrom data.training_crops import TrainingCrops\nfrom . import df2k"),
+    ("data/lmdb.py", "'''Doc.'''\nimport lmdb\nfrom data.training_set import TrainingSet\nfrom . import df2k"),
     ("trainer.py", "'''Doc.'''\nimport sys\nfrom utils import metrics\nprint(sys.path, metrics)"),
     ("main.py", "'''Doc.'''\nimport data, loss, model, option, trainer, utils\nif __name__ == '__main__':\n    pass"),
     ("tests/test_a.py", "'''Doc.'''\nimport main, test, examples.demo\ndef test_a(): ..."),

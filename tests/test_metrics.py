@@ -168,7 +168,7 @@ def test_a_large_image_takes_little_time():
     sr = hr[::-1]
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         psnr_y(sr, hr, 2), ssim_y(sr, hr, 2)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.5  # about 0.03 s here; room for a busy machine
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 0.5  # about 0.03 s of the processor here

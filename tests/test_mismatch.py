@@ -2,13 +2,13 @@
 
 import pytest
 
-from data.degradation import DegradationConfig
+from data.degradation import DegradationConfig, create_degradation
 from data.mismatch import UNKNOWN, mismatches
 from data.protocols import get_protocol
 
 
 def trained(**options: object) -> dict[str, object]:
-    return {"model": "CDSR", **DegradationConfig(**options).describe()}
+    return {"model": "CDSR", **create_degradation(DegradationConfig(**options)).describe()}
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -14,10 +14,12 @@ from model import MODELS, create_model, register
 from model.cdsr import CDSR
 from model.dqa import DQA, CodeQuery
 from model.dynamic_conv import dynamic_depthwise_conv, sum_of_shifted_products
+from model.encoder import Encoder
 from model.moco import MoCo
 from model.published import TRAINING_ONLY, load_published, published_name, to_published
 from tests.assets.fill_weights import fill
 from utils.device import autocast, select_device
+from utils.interfaces import NonBlind
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -216,8 +218,17 @@ def test_training_files_of_the_published_code_load() -> None:
     assert torch.equal(model.sr_network.head.weight, weights["G.conv_first.weight"])
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_traits_are_what_a_network_has(name: str) -> None:
+    model = create_model(name, 2)
+    assert model.is_trainable == any(True for _ in model.parameters())
+    assert model.is_contrastive == isinstance(getattr(model, "encoder", None), Encoder)
+    assert model.is_non_blind == isinstance(model, NonBlind)
+    assert model.has_variants == hasattr(model, "variant")
+
+
 def test_the_registry_refuses_a_name_twice() -> None:
     with pytest.raises(ValueError, match="registered already"):
-        register("CDSR", MODELS["CDSR"])
+        register("CDSR", CDSR)
     with pytest.raises(ValueError, match="CDSR_S"):
         create_model("CSDR", 2)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data.degradation import Degradation, DegradationConfig
+from data.degradation import DegradationConfig, create_degradation
 from loss import PixelLoss, contrastive_loss
 from model import create_model
 from model.moco import MoCo
@@ -266,7 +266,7 @@ def train(rank: int = 0, world_size: int = 1) -> dict[str, Tensor]:
         moco=MoCo(model.encoder, queue_size=16),
         pixel_loss=PixelLoss(),
         contrastive_loss=contrastive_loss,
-        degradation=Degradation(DegradationConfig()),
+        degradation=create_degradation(DegradationConfig()),
         optimizer=Muon(*split_parameters(model, left_out=ENDS), lr=1.0),
         config=StepConfig(),
         device=torch.device("cpu"),

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from data.degradation import DegradationConfig
-from option import TEMPLATES, build_parser, parse_options
+from data.degradation import DegradationConfig, create_degradation
+from option import Options, build_parser, parse_options
+from recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,7 +34,7 @@ def test_every_option_is_read_somewhere() -> None:
     sources = "".join(
         path.read_text(encoding="utf-8")
         for path in ROOT.rglob("*.py")
-        if not {".venv", "tests", "experiment"} & set(path.relative_to(ROOT).parts)
+        if not {".venv", "tests", "experiment", "option.py", "recipes.py"} & set(path.relative_to(ROOT).parts)
     )
     names = {action.dest for action in build_parser()._actions} - {"help", "template"}
     names -= {field.name for field in fields(DegradationConfig)}  # all of them are read by build_degradation
@@ -74,9 +75,9 @@ def test_what_cannot_be_meant_is_refused(capsys: pytest.CaptureFixture[str], lin
     assert re.search(message, refusal(capsys, line))
 
 
-@pytest.mark.parametrize("name", sorted(TEMPLATES))
+@pytest.mark.parametrize("name", sorted(RECIPES))
 def test_templates_parse_and_yield_to_the_user(name: str) -> None:
-    recipe = TEMPLATES[name]
+    recipe = RECIPES[name].options
     args = parse_options(["--template", name])
     assert all(getattr(args, key) == value for key, value in recipe.items())
     args = parse_options(["--template", name, "--batch_size", "7"])
@@ -96,9 +97,10 @@ def test_dasr_s_recipes_are_the_published_ranges(scale: int) -> None:
     """No width given would be the same: the convention's own range."""
     config = {field.name for field in fields(DegradationConfig)}
     args = parse_options(["--template", f"dasr_x{scale}"])
-    degradation = DegradationConfig(**{name: value for name, value in vars(args).items() if name in config})
-    assert degradation.width_range == (0.2, scale) == replace(degradation, sig_min=None, sig_max=None).width_range
-    assert (degradation.downsampling, degradation.noise) == ("bicubic", 0)
+    given = DegradationConfig(**{name: value for name, value in vars(args).items() if name in config})
+    for options in (given, replace(given, sig_min=None, sig_max=None)):
+        assert create_degradation(options).variance_range == (0.2**2, scale**2)
+    assert (given.downsampling, given.noise) == ("bicubic", 0)
     assert args.freeze_epoch == args.epochs_encoder + args.epochs_sr == 600  # never frozen
 
 
@@ -108,5 +110,25 @@ def test_sampling_follows_the_convention() -> None:
     assert parse_options(["--sample_mode", "bicubic"]).sample_mode == "bicubic"
 
 
-def test_sets_in_the_spelling_of_edsr() -> None:
-    assert parse_options(["--data_test", "Set5+B100"]).test_sets == ["Set5", "B100"]
+def test_every_option_is_documented() -> None:
+    """In README or docs, or it goes."""
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    flags = [flag for action in build_parser()._actions for flag in action.option_strings[:1] if flag != "-h"]
+    assert not [flag for flag in flags if not re.search(rf"{flag}\b", pages)]
+
+
+def test_options_are_frozen_and_copied_with_changes() -> None:
+    args = parse_options(["--batch_size", "7"])
+    with pytest.raises(AttributeError, match="replace"):
+        args.batch_size = 8
+    changed = args.replace(batch_size=8)
+    assert (args.batch_size, changed.batch_size, changed.scale) == (7, 8, args.scale)
+    with pytest.raises(AssertionError):
+        args.replace(bach_size=8)
+    assert "--batch_size 8" in str(changed) and "--scale" not in str(changed)
+
+
+def test_every_recipe_says_where_it_comes_from() -> None:
+    assert all(recipe.source.endswith(".") for recipe in RECIPES.values())
+    known = vars(Options(**vars(build_parser().parse_args([]))))
+    assert all(recipe.options.keys() <= known.keys() for recipe in RECIPES.values())

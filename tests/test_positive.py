@@ -10,11 +10,17 @@ import torch
 
 import main
 from data import build_train_loader
-from data.crops import draw_crops
-from data.degradation import Degradation, DegradationConfig, Parameters
+from data.crop_plan import draw_crops
+from data.degradation import (
+    CDSRDegradation,
+    Degradation,
+    DegradationConfig,
+    Parameters,
+    create_degradation,
+)
 from data.resident import ResidentCrops
 from data.sources import open_source
-from data.training_crops import TrainingCrops, TrainingSetError
+from data.training_set import TrainingSet, TrainingSetError
 from tests.test_data import PATCH, SIZES, batches_of, coordinates, make_args, make_crops, truncate
 from tests.test_trainer import assert_same, final_state, photographs, rows, tiny
 from training.step import STREAM_PARAMETERS, STREAM_PARTNERS, StepConfig, TrainingStep
@@ -69,12 +75,12 @@ def test_pixels_are_those_of_both_images(folder: Path) -> None:
 
 @pytest.mark.parametrize("positive", ["cd", "d", "c"])
 def test_resident_pairs_equal_loaded_ones_and_ranks_share_them_out(folder: Path, positive: str) -> None:
-    whole = batches_of(build_train_loader(make_args(folder, data_range="1-6/7-7", positive=positive), num_steps=8)[0])
+    whole = batches_of(build_train_loader(make_args(folder, data_range="1-6/7-7", positive=positive), num_steps=8))
     parts = []
     for rank in range(2):
         source = open_source(folder, PATCH).select(np.arange(6))
         options: dict[str, Any] = {"seed": 3, "batch_size": 6, "patch": PATCH, "num_steps": 8, "world_size": 2}
-        loaded = TrainingCrops(source, **options, rank=rank, same_image=positive != "d")
+        loaded = TrainingSet(source, **options, rank=rank, same_image=positive != "d")
         parts.append(torch.stack(list(ResidentCrops(loaded, CPU))))
         assert torch.equal(parts[-1], batches_of(loaded))
     assert torch.equal(torch.cat(parts, dim=1), whole)
@@ -100,7 +106,7 @@ def test_one_image_is_too_few_for_pairs_of_two(folder: Path) -> None:
 
 def test_a_image_is_never_paired_with_itself_for_want_of_another(folder: Path) -> None:
     truncate_noise(folder / "img2.png")
-    loader, _ = build_train_loader(make_args(folder, data_range="1-2/3-7", positive="d"), num_steps=4)
+    loader = build_train_loader(make_args(folder, data_range="1-2/3-7", positive="d"), num_steps=4)
     with pytest.raises(TrainingSetError):
         batches_of(loader)
 
@@ -108,7 +114,7 @@ def test_a_image_is_never_paired_with_itself_for_want_of_another(folder: Path) -
 # --- which degradation
 
 
-class Recorder(Degradation):
+class Recorder(CDSRDegradation):
     """Keeps what it is asked to apply."""
 
     def __init__(self, config: DegradationConfig) -> None:
@@ -136,7 +142,7 @@ def make_step(degradation: Degradation, *, same_degradation: bool) -> TrainingSt
 
 def same(first: Parameters, second: Parameters) -> list[bool]:
     """Whether each field is equal, in the order of the fields."""
-    return [torch.equal(getattr(first, field.name), getattr(second, field.name)) for field in fields(Parameters)]
+    return [torch.equal(getattr(first, field.name), getattr(second, field.name)) for field in fields(first)]
 
 
 @pytest.mark.parametrize("config", [DegradationConfig(noise=20), DegradationConfig(sv_mode=5, noise=20)])
@@ -162,7 +168,8 @@ def test_without_noise_the_kernels_alone_tell_the_patches_apart() -> None:
         .expand(-1, 2, -1, -1, -1)
     )
     alike, own = (
-        make_step(Degradation(DegradationConfig()), same_degradation=same).degrade(hr, 3) for same in (True, False)
+        make_step(create_degradation(DegradationConfig()), same_degradation=same).degrade(hr, 3)
+        for same in (True, False)
     )
     assert torch.equal(alike[:, 0], alike[:, 1]) and torch.equal(alike[:, 0], own[:, 0])
     assert ((own[:, 0] - own[:, 1]).abs().mean(dim=(1, 2, 3)) > 1).all()

@@ -149,7 +149,7 @@ def test_noise_is_exactly_the_level_and_decided_by_image_and_case():
 def test_cases_one_at_a_time_are_the_same(name, image, monkeypatch):
     protocol = get_protocol(name, 3, noise=5)
     together = protocol.degrade("a", image)
-    monkeypatch.setattr("data.protocols.CASES_TOGETHER", 1)
+    monkeypatch.setattr("data.protocol.KERNELS_TOGETHER", 1)
     for lr, alone in zip(together, protocol.degrade("a", image), strict=True):
         assert lr.shape == (20, 28, 3) and lr.dtype == np.uint8
         difference = np.abs(lr.astype(int) - alone)

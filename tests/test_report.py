@@ -1,4 +1,4 @@
-"""The report: tables against the printed figures, and the page."""
+"""The report: tables against the published results, and the page."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from evaluation.embeddings import Embeddings, write_embeddings
 from evaluation.report import write_report
 from evaluation.report.__main__ import main as report
 from evaluation.report.groups import read_groups
-from evaluation.report.published_results import BICUBIC_PRINTED, published
+from evaluation.report.published_results import BICUBIC_PUBLISHED, published_rows
 from evaluation.report.showcase import NUM_SHOWN, choose, read_showcase
 from evaluation.results import Result, write_results
 from utils.image import write_image
@@ -44,18 +44,18 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
-def test_printed_figures_are_those_of_the_paper() -> None:
-    rows = {row.method: row.values for row in published("cdsr", 2, 0.0)}
+def test_published_results_are_those_of_the_paper() -> None:
+    rows = published_rows("cdsr", 2, 0.0)
     assert list(rows) == ["DASR", "IKC", "MANet", "CDSR"]
     assert rows["CDSR"]["Set5"] == (36.17, 0.9428)
     assert rows["MANet"]["Urban100"] == (29.61, 0.8880)
-    assert {row.method: row.values for row in published("cdsr", 4, 15.0)}["IKC"]["B100"] == (25.15, 0.6236)
-    assert not published("cdsr", 2, 15.0)
-    assert not published("dasr-iso", 2, 0.0)
-    assert BICUBIC_PRINTED[2]["Set5"] == 33.66
+    assert published_rows("cdsr", 4, 15.0)["IKC"]["B100"] == (25.15, 0.6236)
+    assert not published_rows("cdsr", 2, 15.0)
+    assert not published_rows("dasr-iso", 2, 0.0)
+    assert BICUBIC_PUBLISHED[2]["Set5"] == 33.66
 
 
-def test_tables_have_our_row_below_the_printed_ones_with_differences(run: Path) -> None:
+def test_tables_have_our_row_below_the_published_ones_with_differences(run: Path) -> None:
     page = write_report([run], run / "results")
     text = (run / "results" / "report.md").read_text()
     assert "| CDSR | 36.17 / 0.9428 | 32.14 / 0.8841 |" in text
@@ -69,9 +69,10 @@ def test_tables_have_our_row_below_the_printed_ones_with_differences(run: Path) 
     rows = list(csv.DictReader((run / "results" / "report.csv").open()))
     ours = next(row for row in rows if row["source"] == "measured" and row["set"] == "Set14" and row["kernels"] == "9")
     assert float(ours["psnr_difference"]) == pytest.approx(-0.10)
-    assert sum(row["source"] == "printed" for row in rows) == 8
+    assert sum(row["source"] == "published" for row in rows) == 8
     latex = (run / "results" / "report.tex").read_text()
     assert r"\textbf{CDSR\_S} & 36.27/0.9500 \textcolor{green!50!black}{\scriptsize $+0.10$}" in latex
+    assert all("single precision (float32)" in table for table in (text, latex, page.read_text()))
     assert latex.count("\\begin{tabular}") == latex.count("\\end{tabular}") == 2
     html = page.read_text()
     assert '<span class="up">+0.10</span>' in html

@@ -14,11 +14,12 @@ from inference.upscaler import Upscaler
 from model import create_model, save_model
 from model.pretrained import pretrained_path
 from option import parse_options
-from restore.image import Image, read_image
-from restore.image_file import write_image
-from restore.restore import Outcome, OutputOptions, plan, restore_all, restore_image, tell_time
+from restore.duration import tell_time
+from restore.plan import OutputOptions, plan
+from restore.restore import Outcome, restore_all, restore_image
 from restore.sources import Source, find_images
 from tests.test_image_metadata import SRGB, exif_of, random_pixels, save_pil
+from utils.image import Image, read_image, write_image
 
 CPU = torch.device("cpu")
 
@@ -234,7 +235,7 @@ def test_the_time_is_told_before_starting_where_it_is_long(tmp_path, caplog, mon
     path = save_pil(tmp_path / "large.png", PILImage.new("L", (1000, 1000)))
     small = save_pil(tmp_path / "small.png", PILImage.new("L", (50, 50)))
     upscaler = Upscaler(create_model("CDSR_S", 2).eval())
-    monkeypatch.setattr("restore.restore.seconds_per_pixel", lambda upscaler, device: 2e-4)
+    monkeypatch.setattr("restore.duration.seconds_per_pixel", lambda upscaler, device: 2e-4)
     with caplog.at_level("INFO", logger="cdsr"):
         assert tell_time([small], upscaler, CPU) == 0
         assert not caplog.records
@@ -313,7 +314,7 @@ def test_tiles_show_no_seams():
 
 def test_write_read_of_upscaled_metadata(tmp_path, bicubic):
     path = tmp_path / "a.jpg"
-    write_image(path, Image(random_pixels(3, 8), icc_profile=SRGB, exif=exif_of()), file_format="JPEG")
+    write_image(path, Image(random_pixels(3, 8), icc_profile=SRGB, exif=exif_of()))
     assert demo(path, results=tmp_path / "out") == 0
     result = read_image(tmp_path / "out/a_x2.jpg")
     exif = PILImage.Exif()

@@ -1,6 +1,7 @@
 """Tiles, memory and views of the inference: by identity with the whole, and by faults put in on purpose."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor
 from inference import memory
 from inference.tiles import overlap_of, super_resolve_bands, tile_starts
 from inference.upscaler import VIEWS, Upscaler, _turned, _turned_back
-from model import create_model
+from model import create_model, grid_shift, open_model
 from model.bicubic import Bicubic
+from model.pretrained import pretrained_path
 
 
 def random_image(height: int, width: int, seed: int = 0) -> Tensor:
@@ -89,20 +91,19 @@ def test_views_are_undone(view):
 class SFold(Bicubic):
     """Bicubic on the grid of s-fold sampling: moved up and left by scale - 1 pixels."""
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
         framed = F.pad(lr, (0, 2, 0, 2), mode="replicate")
         move = self.scale - 1
-        sr = super().forward(framed)[:, :, move:, move:]
+        sr = super().super_resolve(framed, code)[:, :, move:, move:]
         return sr[:, :, : lr.shape[2] * self.scale, : lr.shape[3] * self.scale]
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
-def test_the_grid_of_s_fold_training_is_found_and_centred(scale):
+def test_the_grid_of_s_fold_training_is_centred(scale):
     lr = F.interpolate(random_image(8, 9), size=(40, 52), mode="bicubic").clamp(5, 250)
     plain = Bicubic(scale=scale)
-    assert Upscaler(plain, centred=True).shift == 0
-    upscaler = Upscaler(SFold(scale=scale), centred=True)
-    assert upscaler.shift == (1 - scale)
+    assert torch.equal(Upscaler(plain, centred=True)(lr), plain(lr).clamp(0, 255))
+    upscaler = Upscaler(SFold(scale=scale), shift=1 - scale, centred=True)
     torch.testing.assert_close(upscaler(lr), plain(lr).clamp(0, 255), atol=1e-3, rtol=0)
 
 
@@ -112,10 +113,39 @@ def test_self_ensemble_brings_all_views_to_one_grid(scale):
     model = SFold(scale=scale)
     inside = (..., slice(16, -16), slice(16, -16))
     for centred in (False, True):
-        alone = Upscaler(model, centred=centred)(lr)
-        together = Upscaler(model, centred=centred, self_ensemble=True)(lr)
+        alone = Upscaler(model, shift=1 - scale, centred=centred)(lr)
+        together = Upscaler(model, shift=1 - scale, centred=centred, self_ensemble=True)(lr)
         torch.testing.assert_close(together[inside], alone[inside], atol=1e-3, rtol=0)
     assert torch.equal(Upscaler(model)(lr), model(lr).clamp(0, 255))  # a test set's grid is left alone
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata", "is_shifted"),
+    [
+        ("CDSR", {}, True),  # published files
+        ("DASR", {}, False),
+        ("bicubic", {}, False),
+        ("CDSR_S", {"degradation": "cdsr", "sample_mode": "s-fold"}, True),
+        ("DASR_S", {"degradation": "cdsr", "sample_mode": "s-fold"}, True),
+        ("CDSR", {"degradation": "cdsr", "sample_mode": "bicubic"}, False),
+        ("CDSR", {"degradation": "dasr", "sample_mode": "bicubic"}, False),
+        ("DASR", {"degradation": "dasr", "sample_mode": "s-fold"}, False),
+    ],
+)
+@pytest.mark.parametrize("scale", [1, 3])
+def test_the_grid_of_a_model_follows_from_its_training(name, metadata, is_shifted, scale):
+    assert grid_shift(create_model(name, scale), metadata) == (1 - scale if is_shifted else 0)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_grid_of_shipped_weights_is_what_their_results_show(scale):
+    model, metadata = open_model("CDSR_S", scale, pretrained_path("CDSR_S", scale))
+    lr = F.interpolate(random_image(12, 12), size=48, mode="bicubic").clamp(0, 255)
+    with torch.inference_mode():
+        sr, plain = model.eval()(lr), Bicubic(scale=scale)(lr)
+    inside = (..., slice(8, 40 * scale), slice(8, 40 * scale))
+    errors = {move: (sr - plain.roll((move, move), (2, 3)))[inside].square().mean() for move in range(-scale, scale)}
+    assert min(errors, key=errors.__getitem__) == grid_shift(model, metadata) == 1 - scale
 
 
 class Hungry(Blur):
@@ -191,8 +221,7 @@ def test_tiles_follow_the_free_memory(small_model, monkeypatch, tmp_path: Path):
     assert memory._cgroup("memory.max", "memory.current", tmp_path) is None
     (tmp_path / "memory.max").write_text("5000\n")
     assert memory._cgroup("memory.max", "memory.current", tmp_path) == 4000
-    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:      7 kB\n")
-    assert memory._meminfo(tmp_path / "meminfo") == 7168
-    monkeypatch.setattr(memory, "_meminfo", lambda: None)
-    monkeypatch.setattr(memory, "_cgroup", lambda limit, used: None)
-    assert memory.free_bytes(cpu) == memory.FALLBACK_BYTES
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=7168))
+    for left, free in ((None, 7168), (9000, 7168), (4000, 4000)):
+        monkeypatch.setattr(memory, "_cgroup", lambda limit, used, left=left: left)
+        assert memory.free_bytes(cpu) == free

@@ -17,6 +17,11 @@ import torch
 from torch import Tensor
 
 import main
+import test
+from loss import PixelLoss
+from model import MODELS, register
+from model.cdsr import CDSR
+from model.network import Network
 from training.guard import MAX_SKIPPED_STEPS
 from training.step import TrainingStep
 from training.validation import Validation
@@ -167,7 +172,7 @@ def test_a_collapsed_encoder_is_named(
     with caplog.at_level("INFO", logger="cdsr"):
         assert main.main(words) == 0
         assert ", codes differ by " in caplog.text and "collapsed" not in caplog.text
-        monkeypatch.setattr(main.CDSR, "encode", lambda self, lr, tile=None: torch.ones(len(lr), 128))
+        monkeypatch.setattr(CDSR, "encode", lambda self, lr, tile=None: torch.ones(len(lr), 128))
         assert main.main([*words, "--reset"]) == 0
     assert ", codes differ by 0 %" in caplog.text and "the encoder has collapsed" in caplog.text
     assert [row["code_spread"] for row in rows("psnr")] == [0.0]
@@ -175,9 +180,9 @@ def test_a_collapsed_encoder_is_named(
 
 def test_one_bad_loss_is_skipped_and_counted(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad_steps = iter([False] * 2 + [True] + [False] * 100)
-    original = main.PixelLoss.forward
+    original = PixelLoss.forward
     monkeypatch.setattr(
-        main.PixelLoss, "forward", lambda self, sr, hr: original(self, sr, hr) * (math.nan if next(bad_steps) else 1)
+        PixelLoss, "forward", lambda self, sr, hr: original(self, sr, hr) * (math.nan if next(bad_steps) else 1)
     )
     assert main.main(tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "1")) == 0
     state = final_state()
@@ -189,7 +194,7 @@ def test_one_bad_loss_is_skipped_and_counted(photographs: Path, monkeypatch: pyt
 def test_endless_bad_losses_stop_the_run(
     photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(main.PixelLoss, "forward", lambda self, sr, hr: sr.mean() * math.inf)
+    monkeypatch.setattr(PixelLoss, "forward", lambda self, sr, hr: sr.mean() * math.inf)
     arguments = tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "1", "--test_every", "50")
     assert main.main(arguments) == 1
     assert f"{MAX_SKIPPED_STEPS} steps in a row" in caplog.text
@@ -288,3 +293,44 @@ def test_training_goes_on_from_a_published_checkpoint(photographs: Path) -> None
     model = next((RUN / "model").glob("model_2*"))
     assert main.main(tiny(photographs, "--save", "more", "--pre_train", str(model))) == 0
     assert main.main(tiny(photographs, "--save", "other", "--scale", "3", "--pre_train", str(model))) == 1
+
+
+class Plain(Network):
+    """A model that is added by a file with this, and a line: it has no encoder, and no published names."""
+
+    def __init__(self, *, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.head = torch.nn.Conv2d(3, 3 * scale**2, 3, padding=1)
+
+    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
+        return torch.nn.functional.pixel_shuffle(self.head(lr), self.scale)
+
+
+def test_a_model_without_an_encoder_trains_by_the_pixel_loss_and_is_tested(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("model.MODELS", dict(MODELS))
+    register("plain", Plain)
+    words = tiny(photographs, "--model", "plain", "--freeze_epoch", "1", "--ema", "0.9", "--queue_size", "64")
+    assert main.main(words) == 1
+    assert "plain has no encoder to train first" in caplog.text
+    words += ["--epochs_encoder", "-1"]
+    assert main.main(words) == 0
+    assert "--queue_size has no effect: plain has no contrastive loss" in caplog.text
+    expected = final_state()
+    assert [row["phase"] for row in rows("phase")] == ["joint"] * 8
+    assert all("contrastive" not in row for row in rows("l1")) and rows("l1")[-1]["l1"] < rows("l1")[0]["l1"]
+    assert main.main([*words, "--epochs_sr", "1", "--reset"]) == 0
+    assert main.main([*words, "--resume", "-1"]) == 0
+    assert_same(final_state(), expected)
+
+    weights = max((RUN / "model").iterdir())
+    assert load_weights(weights)[0].keys() == {"head.weight", "head.bias"}
+    evaluate = (
+        f"--cpu --pre_train {weights} --test_path {photographs.parent} --test_sets HR --sig1 2 --sig2 1 --profile"
+    )
+    assert test.main([*evaluate.split(), "--model", "plain"]) == 0
+    assert len(list((RUN / "results").glob("HR_*_plain.csv"))) == 1
+    assert test.main([*evaluate.split(), "--model", "plain", "--scale", "3"]) == 1
+    assert "the model asked for takes weights of Plain (head.bias is (12,), not (27,))" in caplog.text

@@ -1,17 +1,13 @@
-"""Comparisons by short trainings: the table by value, going on where one stopped, and both comparisons end to end."""
+"""Comparisons by short trainings: the table by value, and resuming."""
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import ablation, table1, trials
+from benchmarks import trials
 from benchmarks.trials import run_trials, table
-from tests.test_trainer import photographs
-
-__all__ = ["photographs"]
 
 
 def test_a_table_has_means_and_spreads() -> None:
@@ -50,21 +46,3 @@ def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyte
     assert rows == {"a": [{"dB": 10.0}, {"dB": 20.0}], "b": [{"dB": 10.0}, {"dB": 20.0}]}
     assert json.loads(args.out.read_text())["variants"] == {"a": "--x", "b": "--y"}
     assert run_trials({"b": "--y"}, args, trials.validation) == {"b": [{"dB": 10.0}, {"dB": 20.0}]}
-
-
-@pytest.mark.slow
-def test_comparisons_run_from_the_command_line(
-    photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = f"--dir_data {photographs} --data_range 1-4/5-6 --budget 2 --batch_size 2 --patch_size 12 --device cpu"
-    shared = [*words.split(), "--precision", "single", "--seeds", "2", "--out"]
-    monkeypatch.setattr(sys, "argv", ["ablation", *shared, "ablation.json"])
-    ablation.main()
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" | ")[0] for line in lines[-8:]] == [f"| {name}" for name in ablation.variants_of("_S")]
-    more = ["--test_path", str(photographs.parent), "--test_set", photographs.name]
-    monkeypatch.setattr(sys, "argv", ["table1", *shared, "table1.json", *more])
-    table1.main()
-    rows = json.loads(Path("table1.json").read_text())["rows"]
-    assert {name[:2] for name in rows} == {"cd", "d:", "c:"}
-    assert all(0 <= row["image probe (%)"] <= 100 for seeds in rows.values() for row in seeds)

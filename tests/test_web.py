@@ -20,10 +20,11 @@ from PIL import Image
 
 import test as command_line
 from model import create_model, save_model
-from restore.image import read_image
 from tests.test_image_metadata import random_pixels, save_pil
+from utils.image import read_image
 from web.__main__ import main, parse_options
-from web.service import Service, draw_code
+from web.chart import draw_code
+from web.service import Service
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,7 +51,7 @@ def test_the_service_gives_what_the_command_line_gives(tmp_path, service, weight
     assert command_line.main([*words, "--results", str(tmp_path / "out")]) == 0
     assert result.path.read_bytes() == (tmp_path / "out/été_x2.png").read_bytes()
     assert result.path.name == "été_x2.png"
-    assert result.plain.shape == result.restored.shape == (60, 82, 3)
+    assert result.bicubic.shape == result.restored.shape == (60, 82, 3)
     assert result.code.shape == (128,) and tiles[-1] == (1, 1)
     assert "41 × 30 → 82 × 60 pixels" in result.description
     figure = draw_code(result.code)

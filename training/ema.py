@@ -4,7 +4,10 @@ import copy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from model.network import Network
+from model.published import load_published, to_published
 
 
 class ExponentialMovingAverage:
@@ -17,13 +20,13 @@ class ExponentialMovingAverage:
         decay: weight of the old average, in [0, 1).
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: Network, decay: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.decay = decay
         self.num_updates = 0
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: Network) -> None:
         """Move toward the model's weights; buffers, such as batch statistics, are copied."""
         self.num_updates += 1
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
@@ -38,6 +41,6 @@ class ExponentialMovingAverage:
         return {"model": self.model.state_dict(), "num_updates": self.num_updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a saved average."""
-        self.model.load_state_dict(state["model"])
+        """Go back to a saved average, also one with older names of the weights."""
+        load_published(self.model, to_published(state["model"]), "the average to resume")
         self.num_updates = state["num_updates"]

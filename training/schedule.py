@@ -4,6 +4,9 @@ import enum
 import math
 from dataclasses import dataclass
 
+DECAY_TYPES = r"step(_\d+)*|cosine|constant(_[1-9]\d*)?"
+"""What `--decay_type` takes, as a regular expression."""
+
 
 class Phase(enum.Enum):
     """What an epoch trains."""
@@ -23,7 +26,9 @@ class Schedule:
         freeze_epoch: last epoch that trains the encoder.
         steps_per_epoch: iterations of an epoch.
         warmup: steps over which the rate rises at the start of the run.
-        decay_type: `step`, `step_A_B` (at epochs A and B of the joint phase) or `cosine` (to 0 at the end).
+        decay_type: of the joint phase: `step` (every `lr_decay_sr` epochs), `step_A_B` (at its epochs A and B),
+            `cosine` (to 0 at the end), `constant`, or `constant_N` (constant, then linearly to 0 over the last N
+            epochs). A run of unknown length trains with `constant`; its last piece resumes with `constant_N`.
     """
 
     epochs_encoder: int = -1
@@ -59,10 +64,13 @@ class Schedule:
         if self.phase(epoch) is Phase.ENCODER:
             return self.lr_encoder * self.gamma_encoder ** (epoch // self.lr_decay_encoder)
         joint_epoch = epoch - self.epochs_encoder
-        if self.decay_type == "cosine":
+        kind, *numbers = self.decay_type.split("_")
+        if kind == "cosine":
             done = (epoch - 1 - max(self.epochs_encoder, 0)) * self.steps_per_epoch + step
             return self.lr_sr * 0.5 * (1 + math.cos(math.pi * done / (self.epochs_sr * self.steps_per_epoch)))
-        if self.decay_type == "step":
+        if kind == "constant":
+            left = self.num_epochs - epoch + 1 - step / self.steps_per_epoch  # epochs
+            return self.lr_sr * (min(1.0, left / int(numbers[0])) if numbers else 1.0)
+        if not numbers:
             return self.lr_sr * self.gamma_sr ** (joint_epoch // self.lr_decay_sr)
-        milestones = [int(word) for word in self.decay_type.split("_")[1:]]
-        return self.lr_sr * self.gamma_sr ** sum(joint_epoch > milestone for milestone in milestones)
+        return self.lr_sr * self.gamma_sr ** sum(joint_epoch > int(number) for number in numbers)

@@ -6,19 +6,22 @@ Every random draw depends on (seed, step) alone, so that a resumed run draws wha
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from data.degradation import Degradation, Parameters
 from inference.upscaler import code_of
+from model.moco import MoCo
+from model.network import Network
+from model.published import load_published, to_published
 from training.ema import ExponentialMovingAverage
 from training.guard import SkipGuard
 from training.schedule import Phase
 from utils import distributed
 from utils.device import autocast
-from utils.interfaces import BlindModel, Contrast, Degrader
 from utils.randomness import generator_for
 
 STREAM_PARAMETERS, STREAM_NOISE, STREAM_SHUFFLE, STREAM_PARTNERS = 1, 2, 3, 4
@@ -43,8 +46,8 @@ class TrainingStep:
 
     Args:
         model: the network, on its device.
-        moco: momentum contrast around its encoder; None for a model that is told the degradation, and learns from
-            the pixel loss of the first patches alone.
+        moco: momentum contrast around its encoder; None: the model is not contrastive, and learns from the pixel loss
+            of the first patches alone.
         pixel_loss: compares (sr, hr) on the 0 to 255 scale.
         contrastive_loss: of the logits.
         degradation: makes LR patches from HR patches.
@@ -57,11 +60,11 @@ class TrainingStep:
     def __init__(
         self,
         *,
-        model: BlindModel,
-        moco: Contrast | None,
+        model: Network,
+        moco: MoCo | None,
         pixel_loss: nn.Module,
         contrastive_loss: Callable[[Tensor], Tensor],
-        degradation: Degrader,
+        degradation: Degradation,
         optimizer: torch.optim.Optimizer,
         config: StepConfig,
         device: torch.device,
@@ -103,7 +106,7 @@ class TrainingStep:
         if self.moco is not None and keys is not None:
             self.moco.enqueue(distributed.gather_rows(keys), unless=bad)
         if self.ema:
-            self.ema.update(self.model)  # type: ignore[arg-type]
+            self.ema.update(self.model)
         return losses
 
     def degrade(self, hr_pairs: Tensor, step: int) -> Tensor:
@@ -113,16 +116,14 @@ class TrainingStep:
         if self.config.same_degradation:
             return self.degradation.apply(hr_pairs, parameters, noise_generator)
         both = parameters, self.draw(len(hr_pairs), step, STREAM_PARTNERS)
-        patches = zip(hr_pairs.unbind(1), both, strict=False)  # an oracle's first ones come alone
+        patches = zip(hr_pairs.unbind(1), both, strict=False)  # without contrast the first ones come alone
         return torch.stack([self.degradation.apply(hr, own, noise_generator) for hr, own in patches], dim=1)
 
-    def draw(self, share: int, step: int, stream: int = STREAM_PARAMETERS) -> Any:
+    def draw(self, share: int, step: int, stream: int = STREAM_PARAMETERS) -> Parameters:
         """This rank's share of the parameters of a step, for as many images."""
         generator = generator_for(self.config.seed, step, stream)
-        parameters = self.degradation.draw(share * distributed.world_size(), generator)
-        return type(parameters)(
-            *(distributed.own_rows(getattr(parameters, field.name)) for field in fields(parameters))
-        )
+        first = share * distributed.rank()
+        return self.degradation.draw(share * distributed.world_size(), generator)[first : first + share]
 
     def _backward(
         self, lr_pairs: Tensor, hr: Tensor, step: int, phase: Phase
@@ -156,7 +157,9 @@ class TrainingStep:
         """Codes of the first patches, without gradient where frozen; the contrastive loss and its keys, if any."""
         lr = patches[0]
         if self.moco is None:
-            return code_of(self.model, lr, self.degradation.known_degradation(self.draw(len(lr), step))), {}, None
+            parameters = self.draw(len(lr), step)
+            known_degradation = self.degradation.known_degradation(parameters) if self.model.is_non_blind else None
+            return code_of(self.model, lr, known_degradation), {}, None
         if phase is Phase.FROZEN:
             with torch.no_grad():
                 return self.model.encode(lr), {}, None
@@ -178,9 +181,9 @@ class TrainingStep:
     def set_phase(self, phase: Phase) -> None:
         """Go to train mode for what the phase trains; a frozen encoder keeps its weights and its batch statistics."""
         self.model.train()
-        frozen = phase is Phase.FROZEN
-        self.model.encoder.train(not frozen)
-        self.model.encoder.requires_grad_(not frozen)
+        if self.moco is not None:
+            frozen = phase is Phase.FROZEN
+            self.model.encoder.train(not frozen).requires_grad_(not frozen)
 
     def average_statistics(self) -> None:
         """Average over the ranks the batch statistics that each gathered from its own share."""
@@ -200,8 +203,8 @@ class TrainingStep:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state."""
-        self.model.load_state_dict(state["model"])
+        """Go back to a saved state, also one with older names of the weights."""
+        load_published(self.model, to_published(state["model"]), "the state to resume")
         if self.moco is not None:
             self.moco.load_state_dict(state["moco"])
         if self.ema and state["ema"]:

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 import torch
 
+from data.samples import Samples
 from evaluation.codes import code_spread
 from evaluation.evaluate import evaluate
 from evaluation.results import summarize
 from evaluation.shard import Shard
-from inference.upscaler import Upscaler, code_of
+from inference.upscaler import Upscaler
+from model.network import Network
 from utils import distributed
 from utils.image import to_tensor
-from utils.interfaces import NonBlind, Samples, SuperResolver
 
 MAX_CODES = 16
 """Images whose codes are compared: the first of the set."""
@@ -40,7 +41,7 @@ class Validator:
         self._shard = Shard(distributed.rank(), distributed.world_size())
 
     @torch.compiler.set_stance("force_eager")  # every image has another size
-    def __call__(self, model: SuperResolver) -> Validation:
+    def __call__(self, model: Network) -> Validation:
         """Measure a model in evaluation mode; all ranks get the same."""
         upscaler = Upscaler(model, precision=self.precision)
         indices = self._shard.indices(self.samples.keys)
@@ -49,9 +50,9 @@ class Validator:
         return Validation(summary.psnr, summary.ssim, self._spread(model))
 
     @torch.inference_mode()
-    def _spread(self, model: SuperResolver) -> float | None:
-        if isinstance(model, NonBlind) or len(self.samples) < 2:
+    def _spread(self, model: Network) -> float | None:
+        if not model.is_contrastive or len(self.samples) < 2:
             return None
         samples = [self.samples[index] for index in range(min(len(self.samples), MAX_CODES))]
-        codes = [code_of(model, to_tensor(sample.lr)[None].to(self.device), None) for sample in samples]
+        codes = [model.encode(to_tensor(sample.lr)[None].to(self.device)) for sample in samples]
         return code_spread(torch.cat(codes))

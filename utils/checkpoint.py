@@ -1,7 +1,6 @@
 """Reading and writing weights (`.pt`, `.safetensors`) and training states, without ever unpickling code."""
 
 import contextlib
-import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -21,12 +20,6 @@ METADATA_KEY = "cdsr"
 
 class CheckpointError(ValueError):
     """A file that cannot be used as a checkpoint; the message names it and says why."""
-
-
-def sha256(path: Path) -> str:
-    """Hash a file's content, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -1,12 +1,15 @@
 """The one owner of the choice of device and of its arithmetic."""
 
 import contextlib
-import resource
+import re
+from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor
 
 AUTOCAST_DTYPES = {"half": torch.float16, "bf16": torch.bfloat16}
+PRECISIONS = ("single", *AUTOCAST_DTYPES)
 
 
 def select_device(name: str = "auto", *, cpu: bool = False, local_rank: int = 0) -> torch.device:
@@ -48,11 +51,24 @@ def has_fast_bf16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Count the peak from now on; of RAM, where the system can (Linux)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the most that was allocated on a GPU, or that this process held in RAM."""
+    """Bytes: the most allocated on a GPU, or held by this process in RAM (what it holds now, but on Linux)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    with contextlib.suppress(OSError):  # psutil knows no peak
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+        if found:
+            return 1024 * int(found[1])
+    return int(psutil.Process().memory_info().rss)
 
 
 def synchronize(device: torch.device) -> None:

@@ -1,6 +1,7 @@
-"""Writing files so that a crash or a full disk never harms what was there before."""
+"""Files: written so that a crash or a full disk never harms what was there before, and their hashes."""
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -25,6 +26,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Hash a file's content, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -1,17 +1,14 @@
-"""What the trainer, the evaluation and the tiling ask of the parts they are given."""
+"""What inference, evaluation and training ask of the parts they are given."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from utils.known_degradation import KnownDegradation
 
 
 class SuperResolver(Protocol):
-    """Every network of the registry: a code for an image, and an SR image under that code."""
+    """A network that encodes an image, and super-resolves it under the code."""
 
     scale: int
 
@@ -24,97 +21,10 @@ class SuperResolver(Protocol):
 
 @runtime_checkable
 class NonBlind(Protocol):
-    """A network that is told the known_degradation: its code is made of it, and its `encode` refuses to guess."""
+    """A network that is told the true degradation, which its code comes from; its `encode` refuses to guess."""
 
     def fit_kernels(self, kernels: Tensor) -> None:
         """Learn before training what the kernels (N, k, k) to come look like."""
 
     def encode_degradation(self, known_degradation: KnownDegradation) -> Tensor:
         """Codes (B, D) of B degradations, on the network's device."""
-
-
-class Stateful(Protocol):
-    """What can be saved with a run."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that a resume needs."""
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
-        """Go back to a saved state."""
-
-
-class BlindModel(SuperResolver, Stateful, Protocol):
-    """A network that is trained: its encoder is the query encoder of momentum contrast, where there is contrast."""
-
-    @property
-    def encoder(self) -> nn.Module:
-        """What makes the code."""
-
-    def train(self, mode: bool = True) -> Any:
-        """Go to training mode."""
-
-    def eval(self) -> Any:
-        """Go to evaluation mode."""
-
-
-class Contrast(Stateful, Protocol):
-    """Momentum contrast around an encoder."""
-
-    def contrast(
-        self, encoder: Any, query_lr: Tensor, key_lr: Tensor, shuffle_generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes and logits with gradients, and the keys."""
-
-    def enqueue(self, keys: Tensor, *, unless: Tensor | None = None) -> None:
-        """Remember the keys."""
-
-
-class Degrader(Protocol):
-    """A degradation from HR to LR images."""
-
-    def draw(self, batch_size: int, generator: torch.Generator) -> Any:
-        """Draw the parameters of a batch on the CPU."""
-
-    def apply(self, hr: Tensor, parameters: Any, noise_generator: torch.Generator | None) -> Tensor:
-        """Degrade HR images on their device."""
-
-    def known_degradation(self, parameters: Any) -> KnownDegradation | None:
-        """What a model may be told of them; None where the blur varies over the image."""
-
-
-class Sample(Protocol):
-    """An LR image with its HR original; both (H, W, 3) uint8 RGB."""
-
-    @property
-    def image(self) -> str:
-        """Name of the image."""
-
-    @property
-    def kernel(self) -> str:
-        """Label of the kernel."""
-
-    @property
-    def lr(self) -> np.ndarray:
-        """The degraded image."""
-
-    @property
-    def hr(self) -> np.ndarray:
-        """The original."""
-
-    @property
-    def known_degradation(self) -> KnownDegradation | None:
-        """What degraded it, of one image; None where that is not known."""
-
-
-class Samples(Protocol):
-    """An indexable set of samples; indexing a corrupt one raises ValueError."""
-
-    @property
-    def keys(self) -> list[tuple[str, str]]:
-        """(image, test kernel) of every sample, known without reading any."""
-
-    def __len__(self) -> int:
-        """Number of samples."""
-
-    def __getitem__(self, index: int, /) -> Sample:
-        """Read one."""

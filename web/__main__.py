@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -76,10 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _free_port(host: str) -> int:
-    import socket
-
-    with socket.socket() as server:
-        server.bind((host, 0))
+    with socket.create_server((host, 0)) as server:
         return int(server.getsockname()[1])
 
 

@@ -6,18 +6,19 @@ import gradio as gr
 import numpy as np
 
 from restore.sources import SUFFIXES
-from web.service import Result, Service, draw_code
+from web.chart import draw_code
+from web.service import Service
 
 TITLE = "CDSR: blind super-resolution"
 INTRODUCTION = """# Upscale an image
-The network estimates how the image was blurred, from the image alone, and enlarges it accordingly.
-Photographs that are small, soft or scaled down gain most.
+From the image alone, an encoder computes a code of its content and degradation; the network enlarges the image
+accordingly. Photographs that are small, soft or scaled down gain most.
 
 PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF, up to {megapixels:g} megapixels. Depth, transparency, profile and metadata
 stay. Files are removed after an hour."""
 CODE_EXPLAINED = (
-    "What the encoder estimated from this image, content and degradation in one: images that are blurred alike "
-    "have codes alike. It steers every block of the network."
+    "What the encoder computed from this image: one code of content and degradation together. It steers every block "
+    "of the network."
 )
 THEME = gr.themes.Soft(
     font=["system-ui", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"],
@@ -56,12 +57,12 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         if upload is None:
             raise gr.Error("Drop an image first.", title="No image", print_exception=False)
         try:
-            result: Result = service.upscale(
+            result = service.upscale(
                 Path(upload), model, scale, lambda done, total: progress((done, total), desc="upscaling", unit="tiles")
             )
         except (ValueError, OSError) as error:
             raise gr.Error(str(error), title="Not upscaled", print_exception=False) from error
-        images = (result.plain, result.restored)
+        images = (result.bicubic, result.restored)
         return images, str(result.path), draw_code(result.code), result.description, gr.Column(visible=True)
 
     models = service.models()
@@ -82,7 +83,7 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
                 button = gr.Button("Upscale", variant="primary", elem_id="go")
         status = gr.Markdown(elem_id="status")
         with gr.Column(visible=False) as results:
-            gr.Markdown("Left: bicubic interpolation. Right: ours. Drag the handle.", elem_id="caption")
+            gr.Markdown("Left: bicubic interpolation. Right: the model. Drag the handle.", elem_id="caption")
             slider = gr.ImageSlider(
                 show_label=False,
                 interactive=False,
@@ -92,7 +93,7 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
                 max_height=700,
             )
             download = gr.File(label="Download", interactive=False, elem_id="download")
-            with gr.Accordion("The estimated code", open=True, elem_id="code"):
+            with gr.Accordion("The code of this image", open=True, elem_id="code"):
                 gr.Markdown(CODE_EXPLAINED)
                 code = gr.Image(show_label=False, interactive=False, buttons=[], container=False)
         upload.upload(check, upload, [upload, preview, status], queue=False, show_progress="hidden")

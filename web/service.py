@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import sys
 import threading
 import time
 import uuid
@@ -12,17 +13,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from data.degradation import SCALES
 from inference.upscaler import Upscaler
-from model import MODELS, check_blind, create_model, open_model
+from model import MODELS, check_blind, create_model, grid_shift, network_of, open_model
 from model.pretrained import pretrained_path
-from restore.image import Image, count_pixels, read_image
-from restore.restore import OutputOptions, plan, restore_file, restore_image
+from restore.plan import OutputOptions, plan
+from restore.restore import network_input, restore_file, restore_image
 from restore.sources import Source
+from utils.image import Image, count_pixels, read_image
 
-SCALES = (1, 2, 3, 4)
 NOISY = " (noisy images)"
 """Follows the name of a model where its shipped weights were trained with noise."""
 
@@ -32,6 +32,9 @@ VIEW_SIDE = 2000
 KEEP_SECONDS = 3600
 """How long files of a visitor stay."""
 
+BACKGROUND = 236 / 255
+"""The light grey under transparent parts."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -39,13 +42,13 @@ class Result:
 
     Args:
         path: the file to download.
-        plain, restored: bicubic and ours, (H, W, 3) uint8, shrunk alike to at most VIEW_SIDE.
+        bicubic, restored: what interpolation and the model make of it, (H, W, 3) uint8, shrunk alike to VIEW_SIDE.
         code: of the encoder, (D,).
         description: sizes and time, in a line.
     """
 
     path: Path
-    plain: np.ndarray
+    bicubic: np.ndarray
     restored: np.ndarray
     code: np.ndarray
     description: str
@@ -59,7 +62,10 @@ class Service:
         folder: below which visitors' files lie.
         precision: of the networks.
         max_pixels: largest image taken.
-        weights: weights of one's own by model name and scale, beside the shipped ones.
+        weights: files by model name and scale, beside the shipped ones.
+
+    Raises:
+        ValueError: there are no weights at all, or a model has to be told the degradation.
     """
 
     def __init__(
@@ -73,11 +79,11 @@ class Service:
     ) -> None:
         self.device, self.folder = device, folder
         self.precision, self.max_pixels = precision, max_pixels
-        self.weights = _shipped() | (weights or {})
+        self.weights = _shipped_weights() | (weights or {})
         if not self.weights:
-            raise ValueError("no weights are shipped in experiment/pretrained; name some by --pre_train")
-        for name, scale in weights or {}:
-            check_blind(create_model(name, scale))
+            raise ValueError("no weights are shipped in experiment/pretrained; name some with --pre_train")
+        for name, _ in weights or {}:
+            check_blind(network_of(name))
         self._upscalers: dict[tuple[str, int], Upscaler] = {}
         self._busy = threading.Lock()
 
@@ -96,11 +102,9 @@ class Service:
             ValueError: it is no image, or too large; in words for the visitor, who knows no paths.
         """
         try:
-            num_pixels = count_pixels(path, max_pixels=2**62)
+            num_pixels = count_pixels(path)
         except ValueError as error:
-            raise ValueError(
-                f"This is no image we can read: {str(error).removeprefix(f'cannot read {path}: ')}"
-            ) from error
+            raise ValueError(f"This is no image we can read: {_cause(error, path)}") from error
         if num_pixels > self.max_pixels:
             raise ValueError(
                 f"{num_pixels / 1e6:.1f} megapixels are more than the {self.max_pixels / 1e6:g} taken here; "
@@ -111,12 +115,9 @@ class Service:
         """A visitor's image, (H, W, 3) uint8, shrunk to fit. ValueError as `check`, and where it is damaged."""
         self.check(path)
         try:
-            image = read_image(path, max_pixels=self.max_pixels)
+            return _view(read_image(path, max_pixels=self.max_pixels), side)
         except ValueError as error:
-            raise ValueError(f"This image is damaged: {str(error).removeprefix(f'cannot read {path}: ')}") from error
-        height, width = image.pixels.shape[:2]
-        shown = min(1.0, side / max(height, width))
-        return _view(image, (max(round(width * shown), 1), max(round(height * shown), 1)))
+            raise ValueError(f"This image is damaged: {_cause(error, path)}") from error
 
     def upscale(self, path: Path, model: str, scale: int, on_tile: Callable[[int, int], None] | None = None) -> Result:
         """Upscale a visitor's image as `test.py --dir_demo` does.
@@ -134,7 +135,7 @@ class Service:
             upscaler = self._upscaler(model, scale)
             options = OutputOptions(suffix=f"_x{scale}", max_pixels=self.max_pixels)
             source = Source(path, Path(path.name))
-            _, target = plan([source], self.folder / "results" / uuid.uuid4().hex, options)[0]
+            [(_, target)] = plan([source], self.folder / "results" / uuid.uuid4().hex, options)
             try:
                 restore_file(path, target, upscaler, self.device, options, on_tile=on_tile)
                 return self._result(path, target, upscaler, time.monotonic() - start)
@@ -143,39 +144,39 @@ class Service:
 
     def _upscaler(self, model: str, scale: int) -> Upscaler:
         if (model, scale) not in self._upscalers:
-            network, _ = open_model(model.removesuffix(NOISY), scale, self.weights[model, scale])
+            network, metadata = open_model(model.removesuffix(NOISY), scale, self.weights[model, scale])
             self._upscalers[model, scale] = Upscaler(
-                network.to(self.device).eval(), precision=self.precision, tile="auto", centred=True
+                network.to(self.device).eval(),
+                precision=self.precision,
+                tile="auto",
+                shift=grid_shift(network, metadata),
+                centred=True,
             )
         return self._upscalers[model, scale]
 
     def _result(self, path: Path, target: Path, upscaler: Upscaler, seconds: float) -> Result:
-        image, restored = read_image(path, max_pixels=self.max_pixels), read_image(target, max_pixels=2**62)
-        height, width = image.pixels.shape[:2]
-        large_height, large_width = restored.pixels.shape[:2]
-        shown = min(1.0, VIEW_SIDE / max(large_height, large_width))
-        size = (max(round(large_width * shown), 1), max(round(large_height * shown), 1))
-        bicubic = Upscaler(create_model("bicubic", upscaler.scale), tile="auto")
-        plain = restore_image(image, bicubic, torch.device("cpu"), bits="8")
-        shrunk = "" if shown == 1 else ", shown smaller than it is"
+        image, restored = read_image(path, max_pixels=self.max_pixels), read_image(target, max_pixels=sys.maxsize)
+        interpolation = Upscaler(create_model("bicubic", upscaler.scale), tile="auto")
+        bicubic = restore_image(image, interpolation, torch.device("cpu"), bits="8")
+        sizes = " → ".join(f"{width} × {height}" for height, width, _ in (image.pixels.shape, restored.pixels.shape))
+        shrunk = ", shown smaller than it is" if max(restored.pixels.shape) > VIEW_SIDE else ""
         return Result(
             path=target,
-            plain=_view(plain, size),
-            restored=_view(restored, size),
-            code=upscaler.code(_seen(image), self.device),
-            description=f"{width} × {height} → {large_width} × {large_height} pixels in {seconds:.1f} s{shrunk}",
+            bicubic=_view(bicubic, VIEW_SIDE),
+            restored=_view(restored, VIEW_SIDE),
+            code=upscaler.code(network_input(image).to(self.device))[0].cpu().numpy(),
+            description=f"{sizes} pixels in {seconds:.1f} s{shrunk}",
         )
 
     def sweep(self, seconds: float = KEEP_SECONDS) -> None:
         """Remove visitors' files, uploads and results, that are older than this."""
         oldest = time.time() - seconds
-        for top in self.folder.iterdir() if self.folder.is_dir() else ():
-            for entry in [top, *top.iterdir()] if top.is_dir() and top.name == "results" else [top]:
-                if entry.name != "results" and entry.stat().st_mtime < oldest:
-                    shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+        for entry in (*self.folder.glob("*"), *self.folder.glob("results/*")):
+            if entry != self.folder / "results" and entry.stat().st_mtime < oldest:
+                shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
 
 
-def _shipped() -> dict[tuple[str, int], Path]:
+def _shipped_weights() -> dict[tuple[str, int], Path]:
     found = {}
     for name in MODELS:
         for scale in SCALES:
@@ -187,35 +188,14 @@ def _shipped() -> dict[tuple[str, int], Path]:
     return found
 
 
-def _seen(image: Image) -> np.ndarray:
-    """(H, W, 3) float32 in [0, 255] of the colour."""
-    return image.colour.repeat(3 // image.colour.shape[2], axis=2).astype(np.float32) * (
-        255 / np.iinfo(image.pixels.dtype).max
-    )
+def _cause(error: ValueError, path: Path) -> str:
+    """What is wrong with an image, without its path."""
+    return str(error).removeprefix(f"cannot read {path}: ")
 
 
-def _view(image: Image, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 over a light grey where there is alpha, at the size (width, height) that the page shows."""
-    seen = _seen(image)
-    if image.alpha is not None:
-        share = image.alpha[:, :, None].astype(np.float32) / np.iinfo(image.pixels.dtype).max
-        seen = seen * share + 236 * (1 - share)
-    if size != seen.shape[1::-1]:
-        seen = cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
-    return seen.round().clip(0, 255).astype(np.uint8)
-
-
-def draw_code(code: np.ndarray) -> np.ndarray:
-    """Draw a code (D,) as bars; (H, W, 3) uint8."""
-    figure = Figure(figsize=(9, 2.1), dpi=110, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.bar(np.arange(len(code)), code, width=0.9, color=np.where(code >= 0, "#d9603b", "#3b78d9"))
-    axes.axhline(0, color="#888888", linewidth=0.6)
-    axes.set_xlim(-1, len(code))
-    axes.set_xlabel(f"the {len(code)} numbers of the code", fontsize=9)
-    axes.tick_params(labelsize=8)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+def _view(image: Image, side: int) -> np.ndarray:
+    """(H, W, 3) uint8, shrunk to at most `side` pixels a side."""
+    shown = image.flatten(BACKGROUND).rgb
+    ratio = side / max(shown.shape)
+    size = [max(round(length * ratio), 1) for length in shown.shape[1::-1]]
+    return cv2.resize(shown, size, interpolation=cv2.INTER_AREA) if ratio < 1 else shown

@@ -1,14 +1,12 @@
 """Degradations of HR images to LR ones: options, random draws, blur, downsampling, noise."""
 
-from data.degradation.config import (
-    BLUR_TYPES,
-    DEGRADATIONS,
-    SAMPLE_MODES,
-    SCALES,
-    SV_MODES,
-    DegradationConfig,
-)
-from data.degradation.pipeline import Degradation, Parameters
+from data.degradation.base import DEGRADATIONS, Degradation, Parameters, TestKernel, create_degradation, register
+from data.degradation.cdsr import CDSRDegradation
+from data.degradation.config import BLUR_TYPES, SAMPLE_MODES, SCALES, SV_MODES, DegradationConfig
+from data.degradation.dasr import DASRDegradation
+
+register(CDSRDegradation)
+register(DASRDegradation)
 
 __all__ = [
     "BLUR_TYPES",
@@ -16,7 +14,12 @@ __all__ = [
     "SAMPLE_MODES",
     "SCALES",
     "SV_MODES",
+    "CDSRDegradation",
+    "DASRDegradation",
     "Degradation",
     "DegradationConfig",
     "Parameters",
+    "TestKernel",
+    "create_degradation",
+    "register",
 ]

@@ -1,4 +1,4 @@
-"""Downsampling by an integer: s-fold (plain subsampling) and MATLAB's antialiased bicubic.
+"""Downsampling by an integer: MATLAB's antialiased bicubic. (s-fold is the stride of the blur.)
 
 Bicubic downsampling is separable, so it is one small dense matrix for the rows and one for the columns, kept in a
 cache.
@@ -13,11 +13,6 @@ import torch
 from torch import Tensor
 
 Edges = Literal["replicate", "symmetric"]
-
-
-def s_fold(image: Tensor, scale: int) -> Tensor:
-    """Rows and columns 0, s, 2s, ...: (..., H, W) to (..., ceil(H/s), ceil(W/s))."""
-    return image[..., ::scale, ::scale]
 
 
 def bicubic_downsample(image: Tensor, scale: int, edges: Edges = "symmetric") -> Tensor:

@@ -2,15 +2,17 @@
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.report.published_results import REFERENCE, TEST_SETS, published
+from data.test_sets import TEST_SETS
+from evaluation.report.published_results import REFERENCE, published_rows
+from evaluation.results import precision_note
 
 NUM_KERNELS = {"cdsr": 9}
-"""Of the protocols with printed figures; an evaluation under fewer does not compare."""
+"""Of the protocols with published results; an evaluation under fewer does not compare."""
 
 logger = logging.getLogger("cdsr")
 
@@ -44,16 +46,34 @@ class Evaluation:
     def method(self) -> str:
         """What the row is called."""
         marks = list(self.content["checkpoint"].get("variant", []))
-        marks += [] if self.content.get("precision", "single") == "single" else [self.content["precision"]]
+        marks += [] if self.precision == "single" else [self.precision]
         marks += ["self-ensemble"] if self.content.get("self_ensemble") else []
         model = str(self.content["checkpoint"]["model"])
         return model + (f" ({', '.join(marks)})" if marks else "")
 
     @property
-    def pair(self) -> Pair:
-        """PSNR and SSIM."""
-        summary = self.content["summary"]
-        return summary.get("psnr"), summary.get("ssim")
+    def precision(self) -> str:
+        """Of the network, as `--precision` has it."""
+        return str(self.content.get("precision", "single"))
+
+    @property
+    def settings(self) -> str:
+        """Everything that the file says but the means by kernel, as JSON."""
+        content = {name: value for name, value in self.content.items() if name != "by_kernel"}
+        return json.dumps(content, indent=2, ensure_ascii=False)
+
+    def pair(self, label: str | None = None) -> Pair:
+        """PSNR and SSIM, under one kernel or the means over all."""
+        values = self.content["summary"] if label is None else self.content["by_kernel"].get(label, {})
+        return values.get("psnr"), values.get("ssim")
+
+    def ease(self, label: str) -> float:
+        """Where a kernel's PSNR lies between that of the hardest kernel (0) and of the easiest one (100)."""
+        psnr = self.pair(label)[0]
+        all_psnr = [values["psnr"] for values in self.content["by_kernel"].values() if values.get("psnr") is not None]
+        if psnr is None or len(set(all_psnr)) < 2:
+            return 0.0
+        return float(100 * (psnr - min(all_psnr)) / (max(all_psnr) - min(all_psnr)))
 
 
 @dataclass(frozen=True)
@@ -62,7 +82,7 @@ class Row:
 
     method: str
     is_ours: bool
-    values: dict[str, Pair]
+    values: Mapping[str, Pair]
     run: str = ""
     notes: tuple[str, ...] = ()
 
@@ -90,37 +110,42 @@ class Group:
         return [name for name in TEST_SETS if name in names] + sorted(names - set(TEST_SETS))
 
     @property
+    def caption(self) -> str:
+        """What the tables hold."""
+        return f"PSNR (dB) / SSIM on Y. {precision_note(one.precision for one in self.evaluations)}"
+
+    @property
+    def methods(self) -> dict[tuple[str, str], list[Evaluation]]:
+        """Ours by (method, run), in the order of the sets."""
+        methods: dict[tuple[str, str], list[Evaluation]] = {}
+        for one in sorted(self.evaluations, key=lambda one: self.sets.index(one.set_name)):
+            methods.setdefault((one.method, one.run), []).append(one)
+        return methods
+
+    @property
     def rows(self) -> list[Row]:
-        """Printed rows, then ours."""
-        printed = []
+        """Published rows, then ours."""
+        published = []
         if len(self.labels) == NUM_KERNELS.get(self.protocol):
-            printed = [
-                Row(row.method, False, dict(row.values)) for row in published(self.protocol, self.scale, self.noise)
-            ]
-        ours: dict[tuple[str, str], list[Evaluation]] = {}
-        for evaluation in self.evaluations:
-            ours.setdefault((evaluation.method, evaluation.run), []).append(evaluation)
-        return printed + [
-            Row(method, True, {one.set_name: one.pair for one in own}, run, tuple(_notes(own)))
-            for (method, run), own in ours.items()
+            rows = published_rows(self.protocol, self.scale, self.noise)
+            published = [Row(method, False, values) for method, values in rows.items()]
+        return published + [
+            Row(method, True, {one.set_name: one.pair() for one in own}, run, tuple(_notes(own)))
+            for (method, run), own in self.methods.items()
         ]
 
     @property
     def reference(self) -> Row | None:
-        """The printed row that differences are taken from."""
+        """The published row that differences are taken from."""
         return next((row for row in self.rows if not row.is_ours and row.method == REFERENCE), None)
 
     def difference(self, row: Row, test_set: str) -> Pair:
         """Ours less the reference, None where either is missing."""
-        if self.reference is None or not row.is_ours or test_set not in row.values:
+        if self.reference is None or not row.is_ours:
             return None, None
-        theirs = self.reference.values.get(test_set, (None, None))
-        ours = row.values[test_set]
-        return _less(ours[0], theirs[0]), _less(ours[1], theirs[1])
-
-
-def _less(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first - second
+        pairs = zip(*(one.values.get(test_set, (None, None)) for one in (row, self.reference)), strict=True)
+        psnr, ssim = (None if ours is None or theirs is None else ours - theirs for ours, theirs in pairs)
+        return psnr, ssim
 
 
 def _notes(evaluations: Iterable[Evaluation]) -> list[str]:
@@ -131,44 +156,35 @@ def _notes(evaluations: Iterable[Evaluation]) -> list[str]:
         summary = one.content["summary"]
         if summary["num_failed"]:
             notes[f"{one.set_name}: {summary['num_failed']} rows failed and are left out"] = None
-        grey = summary.get("grey_as_one_plane")
-        if summary.get("num_grey_images") and grey and grey.get("psnr") is not None:
-            notes[
-                f"{one.set_name}: {summary['num_grey_images']} grey file measured as RGB on Y; measured as one "
-                f"plane, the set has {grey['psnr']:.2f} dB"
-            ] = None
     return list(notes)
 
 
-def results_of(run: Path) -> list[Path]:
-    """Result files of a run folder, of its results folder, or the file itself.
+def read_evaluations(run: Path) -> list[Evaluation]:
+    """Read the result files of a run folder, of its results folder, or the one file given.
 
     Raises:
         ValueError: there are none.
     """
-    if run.is_file():
-        return [run]
     folder = run / "results" if (run / "results").is_dir() else run
-    paths = [path for path in sorted(folder.glob("*.json")) if _is_result(path)] if folder.is_dir() else []
-    if not paths:
+    paths = [run] if run.is_file() else sorted(folder.glob("*.json"))
+    evaluations = []
+    for path in paths:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            logger.warning("%s is left out: %s", path, error)
+            continue
+        if isinstance(content, dict) and content.keys() >= {"set", "protocol", "checkpoint", "summary", "by_kernel"}:
+            evaluations.append(Evaluation(path.resolve(), content))
+    if not evaluations:
         raise ValueError(f"no results in {folder}: give a run that was evaluated, or evaluate it with test.py")
-    return paths
-
-
-def _is_result(path: Path) -> bool:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        logger.warning("%s is left out: %s", path, error)
-        return False
-    return isinstance(content, dict) and {"set", "protocol", "checkpoint", "summary", "by_kernel"} <= content.keys()
+    return evaluations
 
 
 def read_groups(runs: Sequence[Path]) -> list[Group]:
     """Group the results of runs by protocol, scale, noise and kernels."""
     groups: dict[tuple[str, int, float, tuple[str, ...]], list[Evaluation]] = {}
-    for path in dict.fromkeys(path.resolve() for run in runs for path in results_of(run)):
-        evaluation = Evaluation(path, json.loads(path.read_text(encoding="utf-8")))
+    for evaluation in {one.path: one for run in runs for one in read_evaluations(run)}.values():
         protocol = evaluation.protocol
         labels = tuple(test_kernel["label"] for test_kernel in protocol["test_kernels"])
         key = (protocol["protocol"], protocol["scale"], protocol["noise"], labels)

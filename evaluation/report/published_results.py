@@ -1,23 +1,13 @@
-"""Figures as printed in the papers, to stand beside ours. PSNR in dB and SSIM, both on Y.
+"""Published results, to stand beside ours: PSNR in dB and SSIM, both on Y.
 
 Protocol cdsr: from the CDSR paper, which has DASR, IKC and MANet measured by the same protocol. Protocol
-dasr-iso at width 0: plain bicubic as every paper of the field prints it, PSNR alone.
+dasr-iso at width 0: plain bicubic as every paper of the field has it, PSNR alone.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from data.test_sets import TEST_SETS
 
-TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
 REFERENCE = "CDSR"
 """The method that differences are taken from."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """A row of a printed table."""
-
-    method: str
-    values: Mapping[str, tuple[float, float]]  # by set
 
 
 _CDSR_TABLE: dict[tuple[int, int], dict[str, str]] = {  # (scale, noise): method: PSNR/SSIM in the order of TEST_SETS
@@ -47,12 +37,12 @@ _CDSR_TABLE: dict[tuple[int, int], dict[str, str]] = {  # (scale, noise): method
     },
 }
 
-BICUBIC_PRINTED: dict[int, dict[str, float]] = {  # by scale; protocol dasr-iso at width 0
+BICUBIC_PUBLISHED: dict[int, dict[str, float]] = {  # by scale; protocol dasr-iso at width 0
     2: {"Set5": 33.66, "Set14": 30.24, "B100": 29.56, "Urban100": 26.88},
     3: {"Set5": 30.39, "Set14": 27.55, "B100": 27.21, "Urban100": 24.46},
     4: {"Set5": 28.42, "Set14": 26.00, "B100": 25.96, "Urban100": 23.14},
 }
-"""Set14 with its grey image measured on its one plane."""
+"""Set14 with its grey image measured on its one plane, 0.09 dB below our reading (docs/evaluation.md)."""
 
 BICUBIC_DASR_PIPELINE: dict[int, dict[str, dict[str, float]]] = {  # measured with DASR's published code
     2: {
@@ -71,14 +61,12 @@ BICUBIC_DASR_PIPELINE: dict[int, dict[str, dict[str, float]]] = {  # measured wi
 """By scale, set and width; grey images measured as RGB on Y."""
 
 
-def published(protocol: str, scale: int, noise: float) -> list[Published]:
-    """Rows to put above ours; empty where nothing is printed for that protocol."""
+def published_rows(protocol: str, scale: int, noise: float) -> dict[str, dict[str, tuple[float | None, float | None]]]:
+    """(PSNR, SSIM) by method and set, to put above ours; empty where nothing is published for that protocol."""
     table = _CDSR_TABLE.get((scale, round(noise)), {}) if protocol == "cdsr" and noise == round(noise) else {}
-    return [
-        Published(method, dict(zip(TEST_SETS, map(_pair, row.split()), strict=True))) for method, row in table.items()
-    ]
+    return {method: dict(zip(TEST_SETS, map(_pair, row.split()), strict=True)) for method, row in table.items()}
 
 
-def _pair(text: str) -> tuple[float, float]:
+def _pair(text: str) -> tuple[float | None, float | None]:
     psnr, ssim = text.split("/")
     return float(psnr), float(ssim)

@@ -2,16 +2,19 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from data.samples import Samples
+from evaluation.evaluate import Stopwatch
 from evaluation.results import Result
+from inference.upscaler import Upscaler
 from utils.files import write_json
 from utils.image import write_image
-from utils.interfaces import Sample, Samples
 
 NUM_SHOWN = 10
 """Images at each end."""
@@ -60,18 +63,17 @@ def write_showcase(
     folder: Path,
     results: Mapping[str, Sequence[Result]],
     samples: Mapping[str, Samples],
-    upscale: Callable[[Sample], np.ndarray],
+    upscaler: Upscaler,
+    device: torch.device,
 ) -> None:
-    """Write LR, SR and HR of the chosen images, in place of what the folder held before.
-
-    upscale: from a sample to its SR image, (H, W, 3) uint8.
-    """
+    """Write LR, SR and HR of the chosen images, in place of what the folder held before."""
     shutil.rmtree(folder, ignore_errors=True)
+    clock = Stopwatch(upscaler, device, warm_up=False)
     shown = []
     for group, test_set, row in choose(results):
         sample = samples[test_set][samples[test_set].keys.index((row.image, row.kernel))]
         stem = f"{test_set}_{row.image}_{row.kernel}"
-        for kind, image in (("lr", sample.lr), ("sr", upscale(sample)), ("hr", sample.hr)):
+        for kind, image in (("lr", sample.lr), ("sr", clock(sample)[0]), ("hr", sample.hr)):
             write_image(folder / f"{stem}_{kind}.png", image)
         shown.append(Shown(group, test_set, row.image, row.kernel, row.psnr, row.ssim, stem))
     write_json(folder / INDEX, [asdict(entry) for entry in shown])

@@ -13,13 +13,19 @@ CSV_COLUMNS = (
 
 
 def to_markdown(groups: Sequence[Group]) -> str:
-    """One table a group, ours in bold with the difference to the printed CDSR, and the notes below."""
-    parts = ["# Results", "PSNR (dB) / SSIM on Y. In brackets: ours less CDSR as printed."]
+    """One table a group, ours in bold with the difference to the published CDSR, and the notes below."""
+    parts = ["# Results", "In brackets: ours less CDSR as published."]
     for group in groups:
         lines = ["| method | " + " | ".join(group.sets) + " |", "|---" * (len(group.sets) + 1) + "|"]
         lines += [_markdown_row(group, row) for row in group.rows]
         notes = [f"- {row.method} ({row.run}): {note}" for row in group.rows for note in row.notes]
-        parts += [f"## {group.title}", "\n".join(lines), *(["\n".join(notes)] if notes else []), _kernels(group)]
+        parts += [
+            f"## {group.title}",
+            group.caption,
+            "\n".join(lines),
+            *(["\n".join(notes)] if notes else []),
+            _kernels(group),
+        ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -27,34 +33,25 @@ def _markdown_row(group: Group, row: Row) -> str:
     cells = []
     for name in group.sets:
         difference = _signed(group.difference(row, name))
-        cells.append(figures(row.values.get(name)) + (f" ({difference})" if difference else ""))
+        cells.append(format_pair(row.values.get(name)) + (f" ({difference})" if difference else ""))
     method = f"**{row.method}** ({row.run})" if row.is_ours else row.method
     return "| " + " | ".join([method, *cells]) + " |"
 
 
 def _kernels(group: Group) -> str:
-    """Our figures by kernel, one table a method."""
+    """Ours by kernel, one table a method."""
     if len(group.labels) < 2:
         return ""
     parts = []
-    for method, run in dict.fromkeys((one.method, one.run) for one in group.evaluations):
-        own = {one.set_name: one for one in group.evaluations if (one.method, one.run) == (method, run)}
-        sets = [name for name in group.sets if name in own]
-        lines = ["| kernel | " + " | ".join(sets) + " |", "|---" * (len(sets) + 1) + "|"]
+    for (method, run), own in group.methods.items():
+        lines = ["| kernel | " + " | ".join(one.set_name for one in own) + " |", "|---" * (len(own) + 1) + "|"]
         for label in group.labels:
-            cells = [figures(kernel_pair(own[name].content, label)) for name in sets]
-            lines.append("| " + " | ".join([label, *cells]) + " |")
+            lines.append("| " + " | ".join([label, *(format_pair(one.pair(label)) for one in own)]) + " |")
         parts.append(f"{method} ({run}) by kernel:\n\n" + "\n".join(lines))
     return "\n\n".join(parts)
 
 
-def kernel_pair(content: dict, label: str) -> Pair:
-    """(PSNR, SSIM) of a result file under one kernel."""
-    values = content.get("by_kernel", {}).get(label, {})
-    return values.get("psnr"), values.get("ssim")
-
-
-def figures(pair: Pair | None) -> str:
+def format_pair(pair: Pair | None) -> str:
     """As in "36.17 / 0.9428", dashes for what is missing."""
     psnr, ssim = pair or (None, None)
     return f"{'–' if psnr is None else f'{psnr:.2f}'} / {'–' if ssim is None else f'{ssim:.4f}'}"
@@ -75,7 +72,7 @@ def to_csv(groups: Sequence[Group]) -> str:
             for name in group.sets:
                 if name not in row.values:
                     continue
-                source = "measured" if row.is_ours else "printed"
+                source = "measured" if row.is_ours else "published"
                 fields = [
                     group.protocol,
                     group.scale,
@@ -96,7 +93,7 @@ def to_latex(groups: Sequence[Group]) -> str:
 
 def _latex_table(group: Group) -> str:
     lines = [
-        f"% {group.title.replace('×', 'x')}",
+        f"% {group.title.replace('×', 'x')}: {group.caption}",
         "\\begin{tabular}{l" + "c" * len(group.sets) + "}",
         "\\toprule",
         " & ".join(["Method", *map(_escape, group.sets)]) + " \\\\",
@@ -106,7 +103,7 @@ def _latex_table(group: Group) -> str:
         cells = [f"\\textbf{{{_escape(row.method)}}}" if row.is_ours else _escape(row.method)]
         for name in group.sets:
             psnr, _ = group.difference(row, name)
-            text = figures(row.values.get(name)).replace(" ", "").replace("–", "--")
+            text = format_pair(row.values.get(name)).replace(" ", "").replace("–", "--")
             colour = "" if psnr is None else "green!50!black" if psnr >= 0 else "red!70!black"
             cells.append(text + (f" \\textcolor{{{colour}}}{{\\scriptsize ${psnr:+.2f}$}}" if colour else ""))
         lines.append(" & ".join(cells) + " \\\\")

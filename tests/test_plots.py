@@ -1,4 +1,4 @@
-"""Figures hold the pixels they were given, in the place they belong, and refuse what they cannot draw."""
+"""Plots hold the pixels they were given, in the place they belong, and refuse what they cannot draw."""
 
 import math
 from pathlib import Path

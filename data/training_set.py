@@ -11,14 +11,14 @@ order and crops is not part of a checkpoint, so that a resumed run sees other ba
 """
 
 import logging
-import re
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from data.crops import CropPlan, draw_crops, orient
-from data.sources import MAX_NAMED, ImageSource, warn_once
+from data.crop_plan import CropPlan, draw_crops, orient
+from data.sources import MAX_NAMED, ImageSource
 from utils.image import ImageError
 
 logger = logging.getLogger("cdsr")
@@ -31,7 +31,8 @@ class TrainingSetError(ValueError):
         return super().__str__().rpartition(f"{type(self).__name__}: ")[2].strip()
 
 
-class TrainingCrops(Dataset[torch.Tensor]):
+@dataclass(eq=False)
+class TrainingSet(Dataset[torch.Tensor]):
     """Item i is the batch of step `start_step` + i: (batch_size / world_size, 2, 3, P, P) uint8 RGB, P = `patch`.
 
     batch_size: pairs in the batch of all ranks together; rank r has rows r·B to (r+1)·B of it, B being its share.
@@ -40,37 +41,31 @@ class TrainingCrops(Dataset[torch.Tensor]):
     good; TrainingSetError when more than half of them fail.
     """
 
-    def __init__(
-        self,
-        source: ImageSource,
-        *,
-        seed: int,
-        batch_size: int,
-        patch: int,
-        num_steps: int,
-        start_step: int = 0,
-        augment: bool = True,
-        same_image: bool = True,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        if batch_size % world_size:
-            raise ValueError(f"--batch_size {batch_size} cannot be shared by {world_size} processes: give a multiple")
-        if not same_image and len(source.names) < 2:
+    source: ImageSource
+    _: KW_ONLY
+    seed: int
+    batch_size: int
+    patch: int
+    num_steps: int
+    start_step: int = 0
+    augment: bool = True
+    same_image: bool = True
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        """Check what the user gave."""
+        num_images, share = len(self.source.names), self.batch_size // self.world_size
+        if self.batch_size % self.world_size:
+            raise ValueError(
+                f"--batch_size {self.batch_size} cannot be shared by {self.world_size} processes: give a multiple"
+            )
+        if not self.same_image and num_images < 2:
             raise ValueError("--positive d takes two images, and there is one to train on: widen --data_range")
-        assert 0 <= rank < world_size
-        assert (source.sizes >= patch).all()
-        self.source = source
-        self.seed = seed
-        self.batch_size = batch_size
-        self.patch = patch
-        self.num_steps = num_steps
-        self.start_step = start_step
-        self.augment = augment
-        self.same_image = same_image
-        share = batch_size // world_size
-        self.rows = range(rank * share, (rank + 1) * share)
-        self._broken = torch.zeros(len(source.names), dtype=torch.bool).share_memory_()  # known to all workers
+        assert 0 <= self.rank < self.world_size
+        assert (self.source.sizes >= self.patch).all()
+        self.rows = range(self.rank * share, (self.rank + 1) * share)
+        self._broken = torch.zeros(num_images, dtype=torch.bool).share_memory_()  # known to all workers
 
     def __len__(self) -> int:
         return self.num_steps
@@ -125,37 +120,3 @@ class TrainingCrops(Dataset[torch.Tensor]):
         if num_broken <= MAX_NAMED:
             last = " (further ones are not named)" if num_broken == MAX_NAMED else ""
             logger.warning("%s; another training image stands in for it%s", error, last)
-
-
-def split_range(data_range: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (from 0) of the training and the validation images among `count` sorted ones; no index is in both.
-
-    data_range: 'FIRST-LAST/FIRST-LAST' of training and validation, counted from 1, ends included, as 1-3450/801-810.
-    Validation images are taken out of training. Where the images end before a range does, it is cut down with a
-    warning; where they end before the validation range begins, the last 5 % are held out (1 to 10 images).
-    """
-    match = re.fullmatch(r"(\d+)-(\d+)/(\d+)-(\d+)", data_range.replace(" ", ""))
-    train_first, train_last, first, last = map(int, match.groups()) if match else (0, 0, 0, 0)
-    if not (1 <= train_first <= train_last and 1 <= first <= last):
-        raise ValueError(
-            f"--data_range {data_range!r} is not FIRST-LAST/FIRST-LAST of training and validation images, counted "
-            "from 1 with FIRST <= LAST, such as 1-3450/801-810"
-        )
-    if count < 2:
-        raise ValueError(f"{count} usable image is not enough: one is needed to train and another to validate")
-    if first <= count:
-        validation = np.arange(first - 1, min(last, count))
-    else:
-        validation = np.arange(count - max(1, min(10, count // 20)), count)
-    train = np.setdiff1d(np.arange(train_first - 1, min(train_last, count)), validation)
-    if not len(train):
-        raise ValueError(
-            f"--data_range {data_range} leaves none of the {count} images for training once those for validation "
-            "are held out"
-        )
-    if max(train_last, last) > count:
-        warn_once(
-            f"--data_range {data_range} goes beyond the {count} images there are: {len(train)} for training, "
-            f"{validation[0] + 1} to {validation[-1] + 1} for validation"
-        )
-    return train, validation

@@ -1,0 +1,134 @@
+"""What every degradation offers, and the registry of those there are.
+
+A degradation is one file with one class. `data/degradation/__init__.py` registers it, in one line.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from utils.known_degradation import KnownDegradation
+
+if TYPE_CHECKING:
+    from data.degradation.config import DegradationConfig
+
+Generators = torch.Generator | Sequence[torch.Generator]  # one for a batch, or one for each of its images
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What was drawn for each of B images: every field of a subclass is a CPU tensor of B rows."""
+
+    def __len__(self) -> int:
+        """B."""
+        return len(getattr(self, fields(self)[0].name))
+
+    def __getitem__(self, rows: slice) -> Self:
+        """The parameters of some of the images."""
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class TestKernel:
+    """One degradation of a protocol: its label in file names, its kernel in the convention's units, and its sv_mode."""
+
+    __test__ = False  # no test of pytest's
+
+    label: str
+    kernel: dict[str, float]
+    variance_1: float = 0.0  # squared HR pixels
+    variance_2: float = 0.0
+    theta: float = 0.0  # radians
+    sv_mode: int = 0
+
+    @property
+    def covariance(self) -> tuple[float, float, float]:
+        """Eigenvalues and angle."""
+        return self.variance_1, self.variance_2, self.theta
+
+
+class Degradation(ABC):
+    """HR to LR by one convention. It keeps no state: the same arguments and generators give the same LR."""
+
+    name: ClassVar[str]  # as in --degradation
+    sample_mode: ClassVar[str]  # where --sample_mode is not given
+    kernel_flags: ClassVar[tuple[tuple[str, ...], ...]] = ()  # each tuple of flags names one fixed kernel
+    is_spatially_variant: ClassVar[bool] = False  # whether it has --sv_mode 1 to 6
+    has_matlab_baseline: ClassVar[bool] = False  # whether its papers compare with MATLAB's bicubic, not PyTorch's
+
+    def __init__(self, config: "DegradationConfig") -> None:
+        self.config = config
+
+    @property
+    @abstractmethod
+    def default_protocol(self) -> str:
+        """The test protocol that fits these options."""
+
+    @property
+    def min_lr_side(self) -> int:
+        """LR pixels that a side of an image needs."""
+        return 1
+
+    @property
+    def fixed_kernel(self) -> TestKernel | None:
+        """The one kernel, or spatially variant mode, that the options name; None if they name none."""
+        return None
+
+    @property
+    def variance_range(self) -> tuple[float, float] | None:
+        """Range of the variances of its Gaussian kernels; None where they are not Gaussian."""
+        return None
+
+    def check(self) -> None:
+        """Raise ValueError for what its options cannot mean here; `DegradationConfig` checks the rest."""
+        if self.config.sv_mode and not self.is_spatially_variant:
+            variant = " or ".join(name for name, kind in DEGRADATIONS.items() if kind.is_spatially_variant)
+            raise ValueError(
+                f"degradation {self.name} has no sv_mode {self.config.sv_mode}, that is, no spatially variant blur: "
+                f"give --sv_mode 0, or --degradation {variant}"
+            )
+
+    @abstractmethod
+    def draw(self, batch_size: int, generator: torch.Generator) -> Parameters:
+        """Draw random parameters for training. generator: on the CPU."""
+
+    @abstractmethod
+    def parameters_of(self, test_kernels: Sequence[TestKernel], noise: float, seeds: Sequence[int]) -> Parameters:
+        """Parameters of one image under each test kernel. noise: grey levels; seeds: for what a kernel leaves open."""
+
+    @abstractmethod
+    def apply(self, hr: Tensor, parameters: Any, noise_generator: Generators | None = None) -> Tensor:
+        """Degrade a batch on its device.
+
+        hr: (B, C, H, W), or (B, N, C, H, W) whose N patches share their parameters; float32 in [0, 255].
+        parameters: as `draw` or `parameters_of` gives them, for B images.
+        noise_generator: on the device of hr, for the batch or one for each image; needed where there is noise.
+        Returns lr of as many dimensions, ceil(H/s) x ceil(W/s), float32 of whole numbers in [0, 255].
+        """
+
+    def known_degradation(self, parameters: Any) -> KnownDegradation | None:
+        """What a model may be told of images under these parameters; None where it is no one kernel and noise level."""
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        """Every option that was given or resolved, for JSON: what a checkpoint says that it was trained for."""
+        given = {name: value for name, value in asdict(self.config).items() if value is not None}
+        return given | {"sample_mode": self.config.downsampling}
+
+
+DEGRADATIONS: dict[str, type[Degradation]] = {}
+
+
+def register(degradation: type[Degradation]) -> None:
+    """Make a degradation known by its name."""
+    assert degradation.name not in DEGRADATIONS, f"two degradations are called {degradation.name}"
+    DEGRADATIONS[degradation.name] = degradation
+
+
+def create_degradation(config: "DegradationConfig") -> Degradation:
+    """The degradation that the options describe."""
+    return DEGRADATIONS[config.degradation](config)

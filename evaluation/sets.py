@@ -1,0 +1,103 @@
+"""Test sets under one protocol, all evaluated alike: their rows, their files, one table."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.mismatch import mismatches
+from data.protocols import Protocol
+from data.samples import Sample, Testset
+from evaluation.evaluate import evaluate
+from evaluation.metrics import describe_metrics, load_metrics
+from evaluation.profiling import Profile, model_cost
+from evaluation.results import Result, precision_note, summarize, table, write_results
+from evaluation.rowlog import RowLog
+from evaluation.shard import Shard
+from inference.upscaler import Upscaler
+from utils.device import peak_memory, reset_peak_memory
+from utils.image import write_image
+from utils.run import environment, logger
+
+
+def evaluate_sets(
+    upscaler: Upscaler,
+    testsets: Mapping[Path, Testset],
+    checkpoint: Mapping[str, Any],
+    *,
+    device: torch.device,
+    shard: Shard,
+    metrics: Sequence[str],
+    profile: bool = False,
+    save_images: bool = False,
+) -> dict[str, list[Result]]:
+    """Evaluate every set, write its files, print one table; returns the rows by set.
+
+    Args:
+        upscaler: the model.
+        testsets: by the stem of their result files, `stem`.json and `stem`.csv; all of one protocol.
+        checkpoint: what the files say of the weights. Its `trained_for` is compared with the protocol.
+        device: where the model lives.
+        shard: this process's part. The first process alone writes and prints.
+        metrics: names of METRICS.
+        profile: time each image alone, and count parameters, multiply-adds and memory.
+        save_images: write the SR images into the folder `stem`.
+    """
+    measures, facts = load_metrics(metrics, device), environment()
+    protocol = next(iter(testsets.values())).protocol
+    context = describe(upscaler, protocol, checkpoint, metrics)
+    for warning in context["warnings"]:
+        logger.warning("warning: %s", warning)
+    cost = model_cost(upscaler.model, protocol.known_degradation(protocol.test_kernels[0])) if profile else None
+    results: dict[str, list[Result]] = {}
+    columns: dict[str, dict[str, str]] = {}
+    for stem, testset in testsets.items():
+        own = {"images": testset.keys, "saved": save_images, "profile": profile, "commit": facts["commit"]}
+        indices = shard.indices(testset.keys)
+        reset_peak_memory(device)
+        rows = evaluate(
+            upscaler,
+            testset,
+            device=device,
+            name=testset.name,
+            metrics=measures,
+            on_result=functools.partial(_save, stem) if save_images else None,
+            indices=indices,
+            row_log=RowLog(stem, {**context, **own}, part=shard.rank),
+            overlap=not profile,
+            progress=shard.is_first,
+        )
+        peak = peak_memory(device) / 2**20
+        results[testset.name] = rows = shard.merge(indices, rows)
+        measured = cost and Profile(**asdict(cost), seconds_per_image=summarize(rows).seconds, peak_memory_mib=peak)
+        columns[testset.name] = measured.columns() if measured else {}
+        if shard.is_first:
+            more = {"profile": measured and asdict(measured), "environment": facts}
+            write_results(stem, rows, context={"set": testset.name, **context, **more})
+    if shard.is_first:
+        notes = [precision_note([upscaler.precision]), *(f"warning: {warning}" for warning in context["warnings"])]
+        print(table({name: summarize(rows) for name, rows in results.items()}, columns), "", *notes, sep="\n")
+    return results
+
+
+def describe(
+    upscaler: Upscaler, protocol: Protocol, checkpoint: Mapping[str, Any], metrics: Sequence[str]
+) -> dict[str, Any]:
+    """Everything that the rows depend on but the images and the code, for JSON."""
+    return {
+        "protocol": protocol.describe(),
+        "metrics": describe_metrics(metrics, upscaler.scale),
+        "checkpoint": checkpoint,
+        "precision": upscaler.precision,
+        "tile": upscaler.tile,
+        "self_ensemble": upscaler.self_ensemble,
+        "warnings": mismatches(checkpoint["trained_for"], protocol) if "trained_for" in checkpoint else [],
+    }
+
+
+def _save(folder: Path, sample: Sample, sr: np.ndarray) -> None:
+    write_image(folder / f"{sample.image}_{sample.kernel}.png", sr)

@@ -1,0 +1,49 @@
+"""What every network of the registry is: what it can do, and how it is called."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """Base class of the networks. The class variables are its traits; a plain SR network needs none of them.
+
+    Attributes:
+        is_trainable: it has weights.
+        is_contrastive: its `encoder`, an `Encoder`, makes the code, and is the query encoder of momentum contrast.
+        is_non_blind: it is told the degradation (`utils.interfaces.NonBlind`) and takes `kernel_size`.
+        has_variants: it takes and keeps a `variant`: parts that can be left out.
+        assumes_s_fold: weights whose file does not say so, as published ones do not, were trained on s-fold samples.
+        scale: the upscaling factor.
+        sr_network: maps (lr, code) to sr, unless `super_resolve` does otherwise.
+    """
+
+    is_trainable: ClassVar[bool] = True
+    is_contrastive: ClassVar[bool] = False
+    is_non_blind: ClassVar[bool] = False
+    has_variants: ClassVar[bool] = False
+    assumes_s_fold: ClassVar[bool] = False
+
+    scale: int
+    encoder: Any
+    sr_network: Any
+    variant: Any
+
+    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
+        """Encode lr (B, 3, H, W) in [0, 255] as codes (B, D), with D = 0 where there is no encoder.
+
+        tile: encode in tiles of this side, to bound the memory.
+        """
+        return self.encoder(lr, tile) if self.is_contrastive else lr.new_empty(len(lr), 0)
+
+    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
+        """Super-resolve lr (B, 3, H, W) RGB in [0, 255] under codes (B, D).
+
+        Returns:
+            (B, 3, scale*H, scale*W) RGB around [0, 255], neither clipped nor rounded.
+        """
+        return self.sr_network(lr, code)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Encode lr (B, 3, H, W) in [0, 255] and super-resolve it under its code, as `super_resolve` does."""
+        return self.super_resolve(lr, self.encode(lr))

@@ -1,0 +1,100 @@
+"""The recipes of `--template`: options that train a model as a paper did, or as our own comparisons found best.
+
+A recipe sets defaults; explicit flags override it. To add one, add an entry to `RECIPES`.
+"""
+
+from typing import Any, NamedTuple
+
+
+class Recipe(NamedTuple):
+    """Options by name, and where they come from."""
+
+    source: str
+    options: dict[str, Any]
+
+
+_PAPER_SOURCE = "CDSR (Zhou et al., ACM MM 2022), section 4.1, and its published code."
+_PAPER = {
+    "model": "CDSR",
+    "degradation": "cdsr",
+    "blur_type": "aniso_gaussian",
+    "sample_mode": "s-fold",
+    "blur_kernel": 21,
+    "noise": 0.0,
+    "patch_size": 48,
+    "batch_size": 32,
+    "test_every": 1000,
+    "epochs_encoder": -1,
+    "epochs_sr": 700,
+    "freeze_epoch": 600,
+    "lr_sr": 1e-4,
+    "lr_decay_sr": 125,
+    "gamma_sr": 0.5,
+}
+_X2 = {"scale": 2, "sig_min": 0.35, "sig_max": 5.0}
+_X3 = {"scale": 3, "sig_min": 0.525, "sig_max": 7.5}
+_X4 = {"scale": 4, "sig_min": 0.7, "sig_max": 10.0}
+_NOISE = {"noise": 15.0}
+
+_FAST_SOURCE = "Ours: 100,000 steps instead of 700,000; docs/log.md has the comparison of seven recipes behind it."
+_FAST = {
+    **_PAPER,
+    "epochs_encoder": 5,
+    "lr_encoder": 3e-4,
+    "epochs_sr": 100,
+    "freeze_epoch": 95,
+    "lr_sr": 5e-4,
+    "decay_type": "cosine",
+    "warmup": 1000,
+    "grad_clip": 20.0,
+    "ema": 0.999,
+}
+
+_DASR_SOURCE = "DASR (Wang et al., CVPR 2021), section 4.1, and its published code; its own degradation."
+_DASR = {
+    "model": "DASR",
+    "degradation": "dasr",
+    "blur_type": "iso_gaussian",
+    "blur_kernel": 21,
+    "noise": 0.0,
+    "patch_size": 48,
+    "batch_size": 32,
+    "test_every": 1000,
+    "epochs_encoder": 100,
+    "epochs_sr": 500,
+    "freeze_epoch": 600,  # never
+    "lr_encoder": 1e-3,
+    "lr_decay_encoder": 60,
+    "gamma_encoder": 0.1,
+    "lr_sr": 1e-4,
+    "lr_decay_sr": 125,
+    "gamma_sr": 0.5,
+}
+_QUICK = {
+    **_PAPER,
+    **_X2,
+    "model": "CDSR_S",
+    "patch_size": 32,
+    "batch_size": 8,
+    "test_every": 50,
+    "epochs_sr": 5,
+    "lr_sr": 5e-4,
+    "print_every": 10,
+    "data_range": "1-800/801-810",
+}
+_ANISO = {"blur_type": "aniso_gaussian", "lambda_min": 0.2, "lambda_max": 4.0, "noise": 25.0}
+
+RECIPES = {
+    "quickstart": Recipe("Ours: a minute on a CPU, to see everything work once.", _QUICK),
+    "paper_x2": Recipe(_PAPER_SOURCE, {**_PAPER, **_X2}),
+    "paper_x3": Recipe(_PAPER_SOURCE, {**_PAPER, **_X3}),
+    "paper_x4": Recipe(_PAPER_SOURCE, {**_PAPER, **_X4}),
+    "paper_x4_noise15": Recipe(_PAPER_SOURCE, {**_PAPER, **_X4, **_NOISE}),
+    "fast_x2": Recipe(_FAST_SOURCE, {**_FAST, **_X2}),
+    "fast_x4": Recipe(_FAST_SOURCE, {**_FAST, **_X4}),
+    "fast_x4_noise15": Recipe(_FAST_SOURCE, {**_FAST, **_X4, **_NOISE}),
+    "dasr_x2": Recipe(_DASR_SOURCE, {**_DASR, "scale": 2, "sig_min": 0.2, "sig_max": 2.0}),
+    "dasr_x3": Recipe(_DASR_SOURCE, {**_DASR, "scale": 3, "sig_min": 0.2, "sig_max": 3.0}),
+    "dasr_x4": Recipe(_DASR_SOURCE, {**_DASR, "scale": 4, "sig_min": 0.2, "sig_max": 4.0}),
+    "dasr_x4_aniso": Recipe(_DASR_SOURCE, {**_DASR, "scale": 4, **_ANISO}),
+}

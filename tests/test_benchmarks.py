@@ -1,0 +1,119 @@
+"""Every benchmark runs, in miniature, and `gpu_check.sh` names what exists."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import main
+import test as program
+from benchmarks import ablation, table1
+from option import parse_options
+from tests.test_trainer import RUN, photographs, tiny
+
+__all__ = ["photographs"]
+
+ROOT = Path(__file__).parent.parent
+WEIGHTS = ROOT / "experiment" / "pretrained" / "cdsr_s_x2.safetensors"
+CASES = {  # words, and what the output or the file has
+    "bicubic_table": ("--test_path . --test_sets HR --out .", "| dasr-iso | bicubic_matlab | 4 | HR | 3.60 |"),
+    "evaluation_speed": (
+        "--model CDSR_S --side 12 --rounds 1 --single single --bf16 bf16 --out OUT",
+        "| HR (cdsr, bicubic) |",
+    ),
+    "own_images": (f"--pre_train {WEIGHTS} HR/0.png", "| 64 | "),
+    "packed_states": (f"--run {RUN} --dir_data HR --steps 2 --early 1 --out OUT", "| no moments, warmed up |"),
+    "recipes": (
+        "--dir_data HR --data_range 1-4/5-6 --budget 2 --batch_size 2 --patch_size 12 --device cpu --precision single "
+        "--seeds 1 --out OUT",
+        "| 8e-4, cosine, batch x2 |",
+    ),
+    "scaling": ("--batch_size 2 --patch_size 12 --rounds 1 --processes 1 2 --out OUT", "2 processes, step"),
+    "train_step": (
+        "--model CDSR_S --batch_size 2 --patch_size 12 --num_steps 1 --rounds 1 --variants plain bf16 --device cpu "
+        "--out OUT",
+        "peak memory",
+    ),
+}
+SLOW = {"recipes", "scaling", "train_step"}
+ELSEWHERE = {"ablation", "table1", "trials"}  # below, and tests/test_trials.py
+
+
+def call(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *words.split()])
+    assert not importlib.import_module(f"benchmarks.{name}").main()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow, pytest.mark.timeout(900)] if name in SLOW else ()) for name in CASES],
+    ids=str,
+)
+def test_a_benchmark_runs(
+    name: str, photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name == "packed_states":
+        assert main.main(tiny(photographs, "--noise", "0")) == 0
+    if name == "evaluation_speed":
+        words = "--cpu --model bicubic --scale 2 --test_path . --test_sets HR --sig 1"
+        for precision in ("single", "bf16"):
+            assert program.main([*words.split(), "--precision", precision, "--results", precision]) == 0
+    words, expected = CASES[name]
+    call(name, words, monkeypatch)
+    assert expected in capsys.readouterr().out
+    if "OUT" in words:
+        assert Path("OUT").stat().st_size > 100
+
+
+def test_every_benchmark_has_a_case() -> None:
+    names = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    assert names == CASES.keys() | ELSEWHERE
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_comparisons_run_from_the_command_line(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"--dir_data {photographs} --data_range 1-4/5-6 --budget 2 --batch_size 2 --patch_size 12 --device cpu"
+    shared = [*words.split(), "--precision", "single", "--seeds", "2", "--out"]
+    monkeypatch.setattr(sys, "argv", ["ablation", *shared, "ablation.json"])
+    ablation.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines[-8:]] == [f"| {name}" for name in ablation.variants_of("_S")]
+    more = ["--test_path", str(photographs.parent), "--test_set", photographs.name]
+    monkeypatch.setattr(sys, "argv", ["table1", *shared, "table1.json", *more])
+    table1.main()
+    rows = json.loads(Path("table1.json").read_text())["rows"]
+    assert {name[:2] for name in rows} == {"cd", "d:", "c:"}
+    assert all(0 <= row["image probe (%)"] <= 100 for seeds in rows.values() for row in seeds)
+
+
+@pytest.mark.slow
+def test_own_images_measures_memory_and_draws(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("own_images", f"--pre_train {WEIGHTS} --figures drawn", monkeypatch)
+    assert len(list(Path("drawn").iterdir())) == 2
+    command = [sys.executable, "-m", "benchmarks.own_images", "--pre_train", str(WEIGHTS), "--only_memory", "8"]
+    done = subprocess.run([*command, str(photographs)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "exit code 0" in done.stdout
+
+
+def test_gpu_check_names_what_exists(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    script = ROOT / "benchmarks" / "gpu_check.sh"
+    subprocess.run(["bash", "-n", script], check=True)
+    text = re.sub(r"\\\n\s*", "", script.read_text())
+    markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    (marker,) = re.findall(r"pytest -q -m (\w+)", text)
+    assert marker in [line.split(":")[0] for line in markers]
+    (module, words) = re.findall(r"-m (benchmarks\.\w+) (.*)", text)[0]
+    with pytest.raises(SystemExit, match="0"):
+        call(module.removeprefix("benchmarks."), "--help", monkeypatch)
+    usage = capsys.readouterr().out
+    assert all(flag in usage for flag in re.findall(r"--\w+", words))
+    (words,) = re.findall(r"main\.py (.*)", text)
+    parse_options(re.sub(r'"\$\{\w+:-(.*?)\}"', r"\1", words).replace('"', "").split())

@@ -1,0 +1,114 @@
+"""From the options to all that trains: the network with its starting weights, the step, the schedule."""
+
+import argparse
+import sys
+from typing import Any
+
+import torch
+
+from data.degradation import Degradation
+from loss import PixelLoss, contrastive_loss
+from model import build_model, compile_model, init_model, load_model, variant_in
+from model.moco import MoCo
+from model.network import Network
+from model.published import require_fit, to_published
+from model.sync_norm import synchronise_statistics
+from model.variant import variant_of
+from training.ema import ExponentialMovingAverage
+from training.optimizers import OPTIMIZERS
+from training.schedule import Schedule
+from training.step import StepConfig, TrainingStep
+from utils.interfaces import NonBlind
+
+NUM_FITTED_KERNELS = 10_000
+
+
+def build_training_step(
+    args: argparse.Namespace, degradation: Degradation, device: torch.device, state: dict[str, Any] | None = None
+) -> TrainingStep:
+    """Build the model and all that trains it, ready to take the state of a run where there is one."""
+    pixel_loss = PixelLoss(args.loss).to(device)
+    model = build_network(args, degradation, device, state)
+    if args.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if args.sync_bn:
+        synchronise_statistics(model)
+    moco = MoCo(model.encoder, queue_size=args.queue_size).to(device) if model.is_contrastive else None
+    ema = ExponentialMovingAverage(model, args.ema) if args.ema else None
+    if args.compile:
+        compile_model(model)
+    optimizer = OPTIMIZERS[args.optimizer](
+        model,
+        lr=args.lr_sr,
+        momentum=args.momentum,
+        betas=(args.beta1, args.beta2),
+        eps=args.epsilon,
+        weight_decay=args.weight_decay,
+    )
+    config = StepConfig(
+        seed=args.seed,
+        precision=args.precision,
+        channels_last=args.channels_last,
+        c_weight=args.c_weight,
+        same_degradation=args.positive != "c",
+        split_batch=args.split_batch,
+        skip_threshold=args.skip_threshold,
+        grad_clip=args.grad_clip,
+    )
+    return TrainingStep(
+        model=model,
+        moco=moco,
+        pixel_loss=pixel_loss,
+        contrastive_loss=contrastive_loss,
+        degradation=degradation,
+        optimizer=optimizer,
+        config=config,
+        device=device,
+        ema=ema,
+    )
+
+
+def build_network(
+    args: argparse.Namespace, degradation: Degradation, device: torch.device, state: dict[str, Any] | None
+) -> Network:
+    """Build the model with its starting weights, in the variant of these or of the state that will replace them."""
+    resumed = to_published(state["model"]) if state else None
+    model = build_model(args, device, variant_of(resumed) if resumed else variant_in(args.pre_train or args.init_from))
+    if not model.is_trainable:
+        raise ValueError(f"--model {args.model} has nothing to train; give CDSR, CDSR_S, DASR or DASR_S")
+    if isinstance(model, NonBlind):
+        tell_kernels(model, degradation)
+    if resumed:
+        require_fit(model, resumed, "the state to resume")
+    if args.pre_train:
+        load_model(model, args.pre_train)
+    if args.init_from:
+        init_model(model, args.init_from)
+    return model
+
+
+def tell_kernels(model: NonBlind, degradation: Degradation) -> None:
+    """Show a non-blind model kernels of the training to come, the same ones in every run of these options."""
+    parameters = degradation.draw(NUM_FITTED_KERNELS, torch.Generator().manual_seed(0))
+    known_degradation = degradation.known_degradation(parameters)
+    if known_degradation is None:
+        raise ValueError("an oracle is told one kernel an image: give --sv_mode 0, or --model CDSR")
+    model.fit_kernels(known_degradation.kernels)
+
+
+def build_schedule(args: argparse.Namespace, *, is_contrastive: bool = True) -> Schedule:
+    """Read phases and learning rates from the options; a model without contrast has no encoder to freeze."""
+    return Schedule(
+        epochs_encoder=args.epochs_encoder,
+        epochs_sr=args.epochs_sr,
+        freeze_epoch=args.freeze_epoch if is_contrastive else sys.maxsize,
+        steps_per_epoch=args.test_every,
+        lr_encoder=args.lr_encoder,
+        lr_sr=args.lr_sr,
+        lr_decay_encoder=args.lr_decay_encoder,
+        lr_decay_sr=args.lr_decay_sr,
+        gamma_encoder=args.gamma_encoder,
+        gamma_sr=args.gamma_sr,
+        decay_type=args.decay_type,
+        warmup=args.warmup,
+    )

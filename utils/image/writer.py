@@ -1,0 +1,157 @@
+"""Writing image files with profile and metadata, as far as their format holds them.
+
+Pillow writes 8 bits, and tifffile 16 bits to TIFF. 16 bits go to PNG by the few lines of `_png_16`: Pillow has no such
+colour, and OpenCV no grey with alpha, no texts, no resolution, and no file at all where the profile is odd.
+"""
+
+import io
+import logging
+import struct
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from PIL import ExifTags
+from PIL import Image as PILImage
+from PIL.PngImagePlugin import PngInfo, putchunk
+
+from utils.files import replacing
+from utils.image.files import FileFormat, format_of
+from utils.image.pixels import Image, to_8_bit
+
+logger = logging.getLogger("cdsr")
+
+
+def write_image(path: Path | str, image: Image | np.ndarray, *, quality: int | None = None) -> None:
+    """Write an image in the format of the suffix: to a temporary name, then renamed, so never half a file.
+
+    PNG, BMP and TIFF are lossless. A format without alpha gets it laid on white, one without 16 bits gets 8, and one
+    without metadata none. Missing folders are made.
+
+    Args:
+        path: of the file.
+        image: with its metadata; or plain RGB, (H, W, 3) uint8.
+        quality: 1 to 100, of JPEG, AVIF and WebP (100: lossless); by default 95, and WebP is lossless.
+
+    Raises:
+        ValueError: the suffix is of no format, or the array has another shape or type.
+        OSError: the file cannot be written; what was there before is untouched.
+    """
+    path = Path(path)
+    file_format = format_of(path)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"cannot write {path}: expected (H, W, 3) uint8, not {image.shape} {image.dtype}")
+        image = Image(image)
+    image = image if file_format.alpha else image.flatten(1.0)
+    pixels = image.pixels if file_format.deep else to_8_bit(image.pixels)
+    image = replace(image, pixels=np.ascontiguousarray(pixels))
+    with replacing(path) as temporary:
+        try:
+            _write(temporary, replace(image, exif=_with_size(image.exif, pixels)), file_format, quality)
+        except (ValueError, TypeError, KeyError, OverflowError, struct.error, SyntaxError) as error:
+            # What a format cannot take (EXIF over 64 kB in JPEG, say) must not cost the image.
+            logger.warning("%s: its metadata cannot be written and are left out (%s)", path, error)
+            _write(temporary, Image(image.pixels), file_format, quality)
+
+
+def _write(path: Path, image: Image, file_format: FileFormat, quality: int | None) -> None:
+    options = _options(image, file_format, quality)
+    if image.num_bits == 8:
+        pixels = image.pixels[:, :, 0] if image.pixels.shape[2] == 1 else image.pixels
+        PILImage.fromarray(pixels).save(path, format=file_format.name, **options)
+    elif file_format.name == "PNG":
+        path.write_bytes(_png_16(image.pixels, options))
+    else:
+        _write_tiff_16(path, image)
+
+
+def _load_exif(exif: bytes) -> PILImage.Exif:
+    tags = PILImage.Exif()
+    if exif:
+        tags.load(exif)
+    return tags
+
+
+def _with_size(exif: bytes, pixels: np.ndarray) -> bytes:
+    """The size in the camera's tags set to that of `pixels`; the thumbnail goes."""
+    tags = _load_exif(exif)
+    camera = tags.get_ifd(ExifTags.IFD.Exif)
+    sizes = {ExifTags.Base.ExifImageWidth: pixels.shape[1], ExifTags.Base.ExifImageHeight: pixels.shape[0]}
+    camera.update({tag: size for tag, size in sizes.items() if tag in camera})
+    return tags.tobytes() if exif else b""
+
+
+def _options(image: Image, file_format: FileFormat, quality: int | None) -> dict[str, Any]:
+    """How Pillow writes the format, and the metadata."""
+    by_format: dict[str, dict[str, Any]] = {
+        "PNG": {"compress_level": 4},
+        "JPEG": {"quality": quality or 95, "subsampling": 0},
+        "WEBP": {"lossless": True} if quality in (None, 100) else {"quality": quality},
+        "AVIF": {"quality": quality or 95, "subsampling": "4:4:4"},
+        "TIFF": {"compression": "tiff_adobe_deflate"},
+    }
+    options = by_format.get(file_format.name, {})
+    if not file_format.metadata:
+        return options
+    metadata = {"icc_profile": image.icc_profile, "exif": image.exif, "xmp": image.xmp, "dpi": image.dpi}
+    options |= {kind: value for kind, value in metadata.items() if value}
+    if file_format.name == "PNG":
+        options["pnginfo"] = texts = PngInfo()
+        if image.xmp:
+            texts.add_itxt("XML:com.adobe.xmp", image.xmp.decode("utf-8", "replace"))
+        for key, value in image.text.items():
+            if 0 < len(key) < 80 and key.isascii():
+                texts.add_itxt(key, value)
+    elif file_format.name == "TIFF":
+        tags = options["exif"] = _load_exif(image.exif)
+        if image.xmp:
+            tags[700] = image.xmp
+        if any(folder in tags for folder in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)):
+            options["compression"] = None  # libtiff, which compresses, cannot write these from Pillow
+    return options
+
+
+def _png_16(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
+    """PNG of 16 bits a sample (W3C, third edition); `options` as Pillow takes them, for the metadata."""
+    height, width, channels = pixels.shape
+    with io.BytesIO() as file:
+        PILImage.new("L", (1, 1)).save(file, "PNG", **options)
+        metadata = file.getvalue()[33 : file.getvalue().rindex(b"IDAT") - 4]  # between Pillow's header and its pixel
+    rows = pixels.astype(">u2").view(np.uint8).reshape(height, -1)
+    differences = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # to the row above, modulo 256: filter 2
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    with io.BytesIO() as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        putchunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
+        file.write(metadata)
+        putchunk(file, b"IDAT", zlib.compress(np.insert(differences, 0, 2, axis=1).tobytes(), 4))
+        putchunk(file, b"IEND")
+        return file.getvalue()
+
+
+def _write_tiff_16(path: Path, image: Image) -> None:
+    """TIFF of 16 bits a sample, with profile, XMP and the texts of EXIF's first directory."""
+    pixels = image.pixels
+    if pixels.shape[2] == 2:  # grey with alpha in 16 bits is read by few programs
+        pixels = pixels[:, :, [0, 0, 0, 1]]
+    tags = _load_exif(image.exif)
+    texts = [(tag, "s", 0, value, True) for tag, value in tags.items() if isinstance(value, str)]
+    xmp = [(700, "B", len(image.xmp), image.xmp, True)] if image.xmp else []
+    tifffile.imwrite(
+        path,
+        pixels[:, :, 0] if pixels.shape[2] == 1 else pixels,
+        photometric="minisblack" if pixels.shape[2] == 1 else "rgb",
+        planarconfig="contig",
+        extrasamples=["unassalpha"] if image.alpha is not None else None,
+        compression="zlib",
+        iccprofile=image.icc_profile or None,
+        resolution=image.dpi,
+        resolutionunit="inch" if image.dpi else None,
+        software=False,
+        metadata=None,
+        extratags=[*texts, *xmp],
+    )
