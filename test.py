@@ -17,7 +17,7 @@ from evaluation.rowlog import remove_parts
 from evaluation.sets import evaluate_sets
 from evaluation.shard import Shard, join_shard
 from inference.upscaler import Upscaler
-from model import build_model, grid_shift, load_model, variant_in
+from model import build_model, grid_shift, load_model, usual_variant, variant_in
 from model.pretrained import shipped_weights
 from option import Options, parse_options
 from restore.plan import OutputOptions, plan
@@ -69,8 +69,8 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
         name, path = shipped_weights(name, args.scale, args.noise)
     model = build_model(args.replace(model=name), device, variant_in(path))
     checkpoint: dict[str, Any] = {"model": name, "scale": args.scale}
-    if model.has_variants and model.variant.marks:
-        checkpoint["variant"] = model.variant.marks
+    if model.has_variants and model.variant != usual_variant(name):
+        checkpoint["variant"] = model.variant.marks(usual_variant(name))
     trained_for = {}
     if model.is_trainable:
         if not args.pre_train and not path.is_file():

@@ -9,6 +9,7 @@ the six that are read off an image, so that the SR network cannot tell the teach
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.common import NEGATIVE_SLOPE
@@ -68,6 +69,21 @@ class DegradationHead(nn.Module):
         self.embed = nn.Sequential(
             nn.Linear(NUM_NUMBERS, code_dim), nn.LeakyReLU(NEGATIVE_SLOPE), nn.Linear(code_dim, code_dim)
         )
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Make codes (B, code_dim) of the degradations that features (B, feature_dim) tell."""
+        with torch.autocast(feature.device.type, enabled=False):
+            return self.embed(self.read(feature.float()))
+
+    def encode(self, known: KnownDegradation) -> Tensor:
+        """Make codes (B, code_dim) of known degradations."""
+        with torch.autocast(known.noise.device.type, enabled=False):
+            return self.embed(self.numbers_of(known))
+
+    def loss(self, feature: Tensor, known: KnownDegradation) -> Tensor:
+        """Mean absolute difference of the numbers read off features and the true ones."""
+        with torch.autocast(feature.device.type, enabled=False):
+            return F.l1_loss(self.read(feature.float()), self.numbers_of(known))
 
     def numbers_of(self, known: KnownDegradation) -> Tensor:
         """The six numbers (B, 6) of known degradations."""
