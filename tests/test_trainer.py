@@ -151,49 +151,23 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert_same(final_state(), expected)
 
 
-STAGED = [
-    *[
-        "--template",
-        "small_x2",
-        "--epochs_encoder",
-        "1",
-        "--epochs_teacher",
-        "1",
-        "--epochs_sr",
-        "3",
-        "--freeze_epoch",
-        "3",
-        "--test_every",
-        "4",
-    ],
-    *[
-        "--batch_size",
-        "4",
-        "--batch_encoder",
-        "6",
-        "--patch_size",
-        "12",
-        "--context",
-        "32",
-        "--warmup",
-        "2",
-        "--decay_type",
-        "constant_2",
-    ],
-]
+STAGED = (
+    "--template small_x2 --epochs_encoder 1 --epochs_teacher 1 --epochs_sr 3 --freeze_epoch 3 --test_every 4 "
+    "--batch_size 4 --batch_encoder 6 --patch_size 12 --context 32 --warmup 2 --decay_type constant_2"
+)
 """An epoch each of the encoder, the teacher, both together, and the frozen encoder."""
 
 
 @pytest.mark.parametrize("step", [2, 6, 9, 14])
 def test_a_staged_run_resumes_in_every_phase(photographs: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    assert main.main(tiny(photographs, *STAGED)) == 0
+    assert main.main(tiny(photographs, *STAGED.split())) == 0
     assert [row["phase"] for row in rows("phase")][::4] == ["encoder", "teacher", "joint", "frozen"]
     assert ["degradation" in row for row in rows("phase")][::4] == [True, False, True, False]
     expected = final_state()
     with monkeypatch.context() as patch:
         at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        assert main.main(tiny(photographs, *STAGED, "--reset")) == 128 + signal.SIGTERM
-    assert main.main(tiny(photographs, *STAGED, "--resume", "-1")) == 0
+        assert main.main(tiny(photographs, *STAGED.split(), "--reset")) == 128 + signal.SIGTERM
+    assert main.main(tiny(photographs, *STAGED.split(), "--resume", "-1")) == 0
     assert_same(final_state(), expected)
 
 
@@ -207,7 +181,7 @@ def test_each_stage_trains_its_own_part(photographs: Path, monkeypatch: pytest.M
         return original(self, *arguments, **keywords)
 
     monkeypatch.setattr(TrainingStep, "__call__", call)
-    assert main.main(tiny(photographs, *STAGED)) == 0
+    assert main.main(tiny(photographs, *STAGED.split())) == 0
     moved = {
         phase: {name for name in seen[0] if not torch.equal(seen[first + 1][name], seen[first + 3][name])}
         for phase, first in (("encoder", 0), ("teacher", 4), ("joint", 8), ("frozen", 12))
