@@ -11,6 +11,7 @@ from data import build_protocol, build_test_samples
 from data.protocol import Protocol
 from data.samples import Testset
 from evaluation.embeddings import collect_embeddings, write_embeddings
+from evaluation.estimates import collect_estimates
 from evaluation.report import write_report
 from evaluation.report.showcase import write_showcase
 from evaluation.rowlog import remove_parts
@@ -146,7 +147,8 @@ def evaluate_testsets(
     if testsets and shard.is_first:
         if args.embeddings:
             codes = collect_embeddings(upscaler.model, testsets, device=device)
-            print(write_embeddings(folder / f"embeddings_{suffix}", codes))
+            estimates = collect_estimates(upscaler.model, testsets, device=device)
+            print(write_embeddings(folder / f"embeddings_{suffix}", codes, estimates))
         print(f"results: {folder}")
         if args.report:
             print(f"report: {write_report([folder], folder)}")

@@ -18,6 +18,7 @@ from model.network import Network
 from model.residual import ResidualBlock
 from model.rrdb import RESIDUAL_SCALE, ResidualDenseBlock
 from model.variant import Variant
+from utils.known_degradation import EstimatedDegradation
 
 NUM_DENSE_BLOCKS = 3
 TAIL_GAIN = 0.1
@@ -151,3 +152,9 @@ class CDSR(Network):
             head=DegradationHead(size.code_dim, size.code_dim, scale=scale) if variant.head else None,
         )
         self.sr_network = SRNetwork(scale=scale, size=size, dqa=variant.dqa)
+
+    def estimate(self, lr: Tensor, tile: int | None = None) -> EstimatedDegradation | None:
+        """Read the degradations off lr (B, 3, H, W) in [0, 255]; None without a head."""
+        if self.encoder.head is None:
+            return None
+        return self.encoder.head.estimate(self.encoder.represent(lr, tile))

@@ -6,14 +6,12 @@ the logarithms of its two eigenvalues, and the noise level. The same layers make
 the six that are read off an image, so that the SR network cannot tell the teacher from the pupil.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.common import NEGATIVE_SLOPE
-from utils.known_degradation import KnownDegradation
+from utils.known_degradation import EstimatedDegradation, KnownDegradation
 
 LARGEST_NOISE = 25.0
 """The noise level that counts as 1: the largest of the field's usual protocols."""
@@ -40,17 +38,6 @@ def kernel_covariance(kernels: Tensor) -> Tensor:
     var_y = along_y @ position.square() - mean_y.square()
     cov = torch.einsum("bij,i,j->b", kernels, position, position) - mean_x * mean_y
     return torch.stack([var_x, var_y, cov], dim=1)
-
-
-@dataclass(frozen=True)
-class EstimatedDegradation:
-    """What was read off B images.
-
-    covariance: (B, 3), as `kernel_covariance` gives it. noise: (B,) standard deviation, grey levels.
-    """
-
-    covariance: Tensor
-    noise: Tensor
 
 
 class DegradationHead(nn.Module):

@@ -4,6 +4,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from utils.known_degradation import EstimatedDegradation
+
 
 class Network(nn.Module):
     """Base class of the networks. The class variables are its traits; a plain SR network needs none of them.
@@ -35,6 +37,10 @@ class Network(nn.Module):
         tile: encode in tiles of this side, to bound the memory.
         """
         return self.encoder(lr, tile) if self.is_contrastive else lr.new_empty(len(lr), 0)
+
+    def estimate(self, lr: Tensor, tile: int | None = None) -> EstimatedDegradation | None:
+        """Read the degradations off lr (B, 3, H, W) in [0, 255]; None where the code is not made of them."""
+        return None
 
     def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
         """Super-resolve lr (B, 3, H, W) RGB in [0, 255] under codes (B, D).

@@ -4,7 +4,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from utils.known_degradation import KnownDegradation
+from utils.known_degradation import EstimatedDegradation, KnownDegradation
 
 
 class SuperResolver(Protocol):
@@ -17,6 +17,9 @@ class SuperResolver(Protocol):
 
     def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
         """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, D)."""
+
+    def estimate(self, lr: Tensor, tile: int | None = None, /) -> EstimatedDegradation | None:
+        """Read the degradations off lr; None where the network does not."""
 
 
 @runtime_checkable
