@@ -12,9 +12,9 @@ from PIL import Image
 
 
 def upscale(model_path: str, image: np.ndarray) -> np.ndarray:
-    """Upscale (H, W, 3) uint8 RGB; the network takes float32 (1, 3, H, W) in [0, 255] with sides of 12 or more."""
+    """Upscale (H, W, 3) uint8 RGB; the network takes float32 (1, 3, H, W) in [0, 255] with sides of 17 or more."""
     height, width = image.shape[:2]
-    padding = ((0, max(12 - height, 0)), (0, max(12 - width, 0)), (0, 0))
+    padding = ((0, max(17 - height, 0)), (0, max(17 - width, 0)), (0, 0))
     lr = np.pad(image, padding, mode="edge").astype(np.float32).transpose(2, 0, 1)[None]
     session = onnxruntime.InferenceSession(model_path, providers=["CPUExecutionProvider"])
     sr = session.run(["sr"], {"lr": lr})[0][0].transpose(1, 2, 0)

@@ -61,11 +61,14 @@ def _windowed_products(gradient: Tensor) -> Tensor:
     height, width = gradient.shape[1] - 2 * REACH, gradient.shape[2] - 2 * REACH
     centre = gradient[:, REACH : REACH + height, REACH : REACH + width]
     rows, columns = _window_means(height, gradient), _window_means(width, gradient).mT
-    means = [
-        rows @ (centre * gradient[:, REACH + y : REACH + y + height, REACH + x : REACH + x + width] @ columns)
-        for y, x in LAGS
-    ]
-    return torch.stack(means, dim=1)
+    means = []
+    for y in range(REACH + 1):
+        columns_of_lags = range(-REACH if y else 0, REACH + 1)
+        shifted = torch.stack(
+            [gradient[:, REACH + y : REACH + y + height, REACH + x : REACH + x + width] for x in columns_of_lags], dim=1
+        )
+        means.append(rows @ (centre[:, None] * shifted @ columns))  # (B, lags of this row, h, w)
+    return torch.cat(means, dim=1)
 
 
 def _window_means(length: int, like: Tensor) -> Tensor:

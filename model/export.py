@@ -1,6 +1,6 @@
 """Export a model with its weights, for programs without this code: `python -m model.export --pre_train FILE --to onnx`.
 
-The exported network takes lr, (1, 3, H, W) float32 RGB in [0, 255] with sides of at least 12 pixels, encodes it and
+The exported network takes lr, (1, 3, H, W) float32 RGB in [0, 255] with sides of at least 17 pixels, encodes it and
 gives sr, (1, 3, scale*H, scale*W), clipped to [0, 255]. Height and width are free. The export is checked against
 PyTorch at three sizes before it is left in place. `--to safetensors` (16 bits) and `--to pt` write the weights alone,
 in the published naming.
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from model import check_blind, network_of, open_model, save_model
+from model.autocorrelation import LEAST
 from model.network import Network
 from utils.files import replacing
 
@@ -128,7 +129,10 @@ def _write_onnx(network: nn.Module, path: Path) -> None:
     except ImportError as error:
         raise ExportError(f"ONNX needs more ({error}): pip install -r requirements-export.txt") from error
     dynamic = {
-        "lr": {2: torch.export.Dim("height", min=12, max=1 << 14), 3: torch.export.Dim("width", min=12, max=1 << 14)}
+        "lr": {
+            2: torch.export.Dim("height", min=LEAST, max=1 << 14),
+            3: torch.export.Dim("width", min=LEAST, max=1 << 14),
+        }
     }
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it speaks of torchvision, which is not needed
     with warnings.catch_warnings(), torch.no_grad():

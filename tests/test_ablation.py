@@ -13,7 +13,7 @@ from model import create_model, export, open_model, save_model
 from model.cdsr import CDSR
 from model.common import RGB_RANGE
 from model.published import describe, to_published
-from model.variant import Variant, variant_of
+from model.variant import LPE_KINDS, Variant, variant_of
 from tests.test_trainer import RUN, assert_same, final_state, photographs, tiny
 from utils.checkpoint import load_weights
 
@@ -26,8 +26,7 @@ ABLATIONS = {
     "--no-csc": Variant(csc=False),
     "--no-dqa": Variant(dqa=False),
 }
-KINDS = ("both", "pixel", "patch", "naive")
-EVERY = [Variant(*parts) for parts in itertools.product(KINDS, (True, False), (True, False))]
+EVERY = [Variant(*parts) for parts in itertools.product(LPE_KINDS, *((True, False),) * 3)]
 
 
 def small(variant: Variant) -> CDSR:

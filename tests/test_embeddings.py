@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from data.degradation.kernels import gaussian_kernels, kernels_of_covariance
 from data.samples import Sample, Samples
 from evaluation.embeddings import Embeddings, collect_embeddings, write_embeddings
+from evaluation.estimates import collect_estimates, draw_estimates
 from evaluation.probe import confidence_margin, probe, standardise
 from model import create_model
+from model.degradation_head import kernel_covariance
+from utils.known_degradation import KnownDegradation
 
 KERNELS, IMAGES = 4, 6
 
@@ -89,3 +93,43 @@ def test_collecting_leaves_out_what_cannot_be_read() -> None:
     np.testing.assert_allclose(own.codes[1], expected, rtol=1e-5)
     with pytest.raises(ValueError, match="give a model with an encoder"):
         collect_embeddings(create_model("bicubic", 2), {"Set": samples}, device=torch.device("cpu"))
+
+
+class Blurred(Samples):
+    """Two images under two kernels, whose variances are 4 and 1 along the columns and 1 along the rows."""
+
+    keys = [(image, label) for image in ("a", "b") for label in ("wide", "narrow")]  # noqa: RUF012
+
+    def read(self, index: int) -> Sample:
+        image, label = self.keys[index]
+        variances = torch.tensor([4.0 if label == "wide" else 1.0]), torch.tensor([1.0]), torch.tensor([0.0])
+        known = KnownDegradation(gaussian_kernels(*variances, size=21), torch.tensor([3.0]))
+        lr = np.random.default_rng(index).integers(0, 256, (20, 24, 3), np.uint8)
+        return Sample(image, label, lr, lr.repeat(2, axis=0).repeat(2, axis=1), known)
+
+
+def test_estimates_stand_beside_the_truth(tmp_path: Path) -> None:
+    model = create_model("CDSR_S", 2).eval()
+    torch.nn.init.zeros_(model.encoder.head.read[1].weight)
+    model.encoder.head.read[1].bias.data = torch.tensor([1.2, 0.4, 0.1, 0.0, 0.0, 0.2])  # 3, 1, 0.25; noise 5
+    estimates = collect_estimates(model, {"Set": Blurred()}, device=torch.device("cpu"))
+    assert estimates is not None
+    errors = estimates.summary()
+    # xx is off by 1 for the wide kernel and by 2 for the narrow one
+    assert errors["covariance_error"] == pytest.approx({"xx": 1.5, "yy": 0.0, "xy": 0.25}, abs=0.01)
+    assert errors["noise_error"] == pytest.approx(2.0, abs=1e-3)
+    draw_estimates(estimates, tmp_path / "kernels.png")
+    assert (tmp_path / "kernels.png").stat().st_size > 5_000
+    words = write_embeddings(tmp_path / "codes", embeddings(1.0, 1.0), estimates)
+    assert "mean error of the covariance 0.583 squared HR pixels" in words
+    assert json.loads((tmp_path / "codes.json").read_text())["mean_covariance_error"] == pytest.approx(0.583, abs=0.01)
+
+
+def test_a_model_without_a_head_estimates_nothing() -> None:
+    assert collect_estimates(create_model("bicubic", 2), {"Set": Blurred()}, device=torch.device("cpu")) is None
+
+
+def test_a_drawn_kernel_has_the_covariance_asked_for() -> None:
+    covariance = torch.tensor([[4.0, 2.0, 1.0], [1.0, 3.0, -0.5], [2.0, 2.0, 0.0]])
+    drawn = kernels_of_covariance(covariance, size=31)
+    torch.testing.assert_close(kernel_covariance(drawn), covariance, atol=0.01, rtol=0)
