@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import test
-from evaluation.plots import side_by_side
+from examples.side_by_side import side_by_side
 from inference.tiles import overlap_of, tile_starts
 from inference.upscaler import Upscaler
 from model import create_model, grid_shift, open_model

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from data.samples import Samples
 from evaluation.codes import COLLAPSED, code_spread
-from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR
+from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from evaluation.probe import SEED, Points, probe
 from inference.upscaler import code_of
 from utils.files import replacing, write_json
@@ -100,8 +100,7 @@ def draw_embeddings(embeddings: Embeddings, path: Path) -> None:
     for row, (name, points) in zip(grid, planes.items(), strict=True):
         _scatter(row[0], points, embeddings.kernels, f"{name}, coloured by kernel")
         _scatter(row[1], points, embeddings.images, f"{name}, coloured by image")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, facecolor="white")
+    save_figure(figure, path)
 
 
 def _pca(codes: Points) -> Points:

@@ -12,14 +12,14 @@ grey image is measured like any other, as RGB on Y.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
-if TYPE_CHECKING:
-    import torch
+from evaluation.lpips import load_lpips
 
 PEAK = 255.0
 # R, G, B and constant of BT.601 for 8-bit input, "studio" range: black is 16, white is 235.
@@ -83,9 +83,7 @@ def ssim_y(sr: Image, hr: Image, border: int) -> float:
     return float(np.mean(luminance * contrast_structure))
 
 
-def _lpips(device: "torch.device") -> Measure:
-    from evaluation.lpips import load_lpips  # imports PyTorch, which the options do without
-
+def _lpips(device: torch.device) -> Measure:
     distance = load_lpips(device)
 
     def lpips(sr: Image, hr: Image, border: int) -> float:
@@ -102,7 +100,7 @@ class Metric:
     title: str
     decimals: int
     definition: str
-    load: Callable[["torch.device"], Measure]
+    load: Callable[[torch.device], Measure]
 
 
 METRICS: dict[str, Metric] = {
@@ -113,7 +111,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def load_metrics(names: Iterable[str], device: "torch.device") -> dict[str, Measure]:
+def load_metrics(names: Iterable[str], device: torch.device) -> dict[str, Measure]:
     """Look up metrics by name.
 
     Raises:

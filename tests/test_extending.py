@@ -112,7 +112,7 @@ def mae(sr: np.ndarray, hr: np.ndarray, border: int) -> float:
     return float(np.abs(sr.astype(float) - hr).mean())
 ''',
         "evaluation/metrics.py": [
-            ("import numpy.typing as npt", "from evaluation.mae import mae"),
+            ("from evaluation.lpips import", "from evaluation.mae import mae"),
             (
                 "METRICS: dict[str, Metric] = {",
                 '    "mae": Metric("MAE", 2, "R, G and B", lambda device: mae),',
