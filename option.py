@@ -255,7 +255,9 @@ def _add_optimization(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--lr_sr", type=positive, default=1e-4, help="learning rate of the joint phase")
     group.add_argument("--lr_decay_encoder", type=count, default=60, help="epochs between steps, encoder phase")
     group.add_argument("--lr_decay_sr", type=count, default=125, help="epochs between steps, joint phase")
-    group.add_argument("--decay_type", default="step", help="step, step_A_B (at epochs A, B) or cosine")
+    group.add_argument(
+        "--decay_type", default="step", help="step, step_A_B (at epochs A, B), cosine, constant or constant_N"
+    )
     group.add_argument("--gamma_encoder", type=positive, default=0.1, help="factor of a step, encoder phase")
     group.add_argument("--gamma_sr", type=positive, default=0.5, help="factor of a step, joint phase")
     group.add_argument("--optimizer", choices=OPTIMIZERS, default="ADAM")

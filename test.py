@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from data import build_protocol, build_test_samples
+from data import build_protocol
 from data.protocol import Protocol
 from data.samples import Testset
+from data.test_sets import load_testset
 from evaluation.embeddings import collect_embeddings, write_embeddings
 from evaluation.report import write_report
 from evaluation.report.showcase import write_showcase
@@ -110,7 +111,7 @@ def open_sets(args: Options, protocol: Protocol) -> dict[str, Testset]:
     testsets = {}
     for name in dict.fromkeys(args.test_sets):
         try:
-            testsets[name] = build_test_samples(args, name, protocol)
+            testsets[name] = load_testset(args.test_path, name, protocol)
         except ValueError as error:
             logger.error("error: %s", error)
     return testsets

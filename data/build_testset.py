@@ -45,7 +45,7 @@ def build(testset: PlainTestset, out: Path, *, reset: bool = False, progress: bo
             folder.mkdir(parents=True)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for i, image in enumerate(tqdm(testset.images, desc=target.name, disable=not progress)):
-                samples = testset[i * len(test_kernels) : (i + 1) * len(test_kernels)]
+                samples = [testset[i * len(test_kernels) + k] for k in range(len(test_kernels))]
                 _write_hr(target / protocol.hr_folder, image, samples[0].hr, protocol, reset)
                 paths = [partial[protocol.lr_folder(c)] / f"{protocol.lr_stem(image, c)}.png" for c in test_kernels]
                 list(pool.map(write_image, paths, [sample.lr for sample in samples]))
