@@ -25,9 +25,9 @@ from evaluation.codes import COLLAPSED, code_spread
 from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from evaluation.probe import SEED, Points, probe
 from inference.upscaler import code_of
+from model.network import Network
 from utils.files import replacing, write_json
 from utils.image import to_tensor
-from utils.interfaces import SuperResolver
 
 LARGEST_LEGEND = 12
 MARKERS = "osD^vP*X<>ph"
@@ -48,7 +48,7 @@ class Embeddings:
 
 
 @torch.inference_mode()
-def collect_embeddings(model: SuperResolver, samples: Mapping[str, Samples], *, device: torch.device) -> Embeddings:
+def collect_embeddings(model: Network, samples: Mapping[str, Samples], *, device: torch.device) -> Embeddings:
     """Encode every sample of every set; one that is corrupt is left out."""
     codes, kernels, images = [], [], []
     for name, testset in samples.items():

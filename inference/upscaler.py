@@ -9,8 +9,8 @@ from torch import Tensor
 
 from inference.memory import choose_tile, is_out_of_memory
 from inference.tiles import MIN_TILE, num_tiles, super_resolve_bands
+from model.network import Network, NonBlind
 from utils.device import autocast
-from utils.interfaces import NonBlind, SuperResolver
 from utils.known_degradation import KnownDegradation
 
 MARGIN = 2
@@ -22,9 +22,7 @@ VIEWS = tuple((turns, flip) for turns in range(4) for flip in (False, True))
 logger = logging.getLogger("cdsr")
 
 
-def code_of(
-    model: SuperResolver, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None = None
-) -> Tensor:
+def code_of(model: Network, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None = None) -> Tensor:
     """Codes (B, D) of lr (B, 3, H, W) in [0, 255]: of the truth where the model is to be told, else of the image."""
     if isinstance(model, NonBlind) and known_degradation is not None:
         return model.encode_degradation(known_degradation.to(lr.device))
@@ -53,7 +51,7 @@ class Upscaler:
 
     def __init__(
         self,
-        model: SuperResolver,
+        model: Network,
         *,
         precision: str = "single",
         channels_last: bool | None = None,
