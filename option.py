@@ -48,11 +48,15 @@ class Options(argparse.Namespace):
         assert not unknown, unknown
         return Options(**vars(self) | changes)
 
-    def __str__(self) -> str:
-        """Those that differ from the parser's defaults, as flags."""
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Those that differ from the parser's defaults."""
         parser = build_parser()
-        changed = {name: value for name, value in vars(self).items() if value != parser.get_default(name)}
-        return " ".join(f"--{name} {value}" for name, value in changed.items())
+        return {name: value for name, value in vars(self).items() if value != parser.get_default(name)}
+
+    def __str__(self) -> str:
+        """The changed ones, as flags."""
+        return " ".join(f"--{name} {value}" for name, value in self.changed.items())
 
 
 class OptionParser(argparse.ArgumentParser):

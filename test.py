@@ -17,8 +17,8 @@ from evaluation.report.showcase import write_showcase
 from evaluation.rowlog import remove_parts
 from evaluation.sets import evaluate_sets
 from evaluation.shard import Shard, join_shard
-from inference.upscaler import Upscaler
-from model import build_model, grid_shift, load_model, variant_in
+from inference.upscaler import Upscaler, grid_shift
+from model import build_model, load_model, variant_in
 from model.pretrained import shipped_weights
 from option import Options, parse_options
 from restore.plan import OutputOptions, plan

@@ -49,14 +49,12 @@ def psnr_y(sr: Image, hr: Image, border: int) -> float:
 
     sr, hr: (H, W, 3) uint8 RGB of equal size. border: pixels cut off each side first, by custom the scale.
     """
-    _check_pair(sr, hr, border)
-    return _psnr(rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border)))
+    return _psnr(*map(rgb_to_y, _shave_pair(sr, hr, border)))
 
 
 def psnr_rgb(sr: Image, hr: Image, border: int) -> float:
     """PSNR over the three channels together, in dB; otherwise as `psnr_y`."""
-    _check_pair(sr, hr, border)
-    return _psnr(_shave(sr, border).astype(np.float64), _shave(hr, border).astype(np.float64))
+    return _psnr(*(image.astype(np.float64) for image in _shave_pair(sr, hr, border)))
 
 
 def ssim_y(sr: Image, hr: Image, border: int) -> float:
@@ -66,8 +64,7 @@ def ssim_y(sr: Image, hr: Image, border: int) -> float:
 
     sr, hr: (H, W, 3) uint8 RGB of equal size, at least 11 pixels a side once `border` pixels are cut off each side.
     """
-    _check_pair(sr, hr, border)
-    first, second = rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border))
+    first, second = map(rgb_to_y, _shave_pair(sr, hr, border))
     if min(first.shape) < SSIM_WINDOW:
         raise ValueError(
             f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels and has {first.shape[1]}x{first.shape[0]} "
@@ -85,12 +82,7 @@ def ssim_y(sr: Image, hr: Image, border: int) -> float:
 
 def _lpips(device: torch.device) -> Measure:
     distance = load_lpips(device)
-
-    def lpips(sr: Image, hr: Image, border: int) -> float:
-        _check_pair(sr, hr, border)
-        return distance(_shave(sr, border), _shave(hr, border))
-
-    return lpips
+    return lambda sr, hr, border: distance(*_shave_pair(sr, hr, border))
 
 
 @dataclass(frozen=True)
@@ -157,7 +149,8 @@ def _check_image(image: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} has the shape {image.shape}; allowed is (height, width, 3), RGB")
 
 
-def _check_pair(sr: np.ndarray, hr: np.ndarray, border: int) -> None:
+def _shave_pair(sr: np.ndarray, hr: np.ndarray, border: int) -> tuple[np.ndarray, np.ndarray]:
+    """Check that two images pair, and cut their borders off."""
     _check_image(sr, "sr")
     _check_image(hr, "hr")
     if sr.shape != hr.shape:
@@ -170,3 +163,4 @@ def _check_pair(sr: np.ndarray, hr: np.ndarray, border: int) -> None:
             f"border {border} leaves nothing of an image of {sr.shape[1]}x{sr.shape[0]} (width x height); allowed is "
             f"0 to {(min(sr.shape[:2]) - 1) // 2}"
         )
+    return _shave(sr, border), _shave(hr, border)

@@ -2,7 +2,7 @@
 
 from data.degradation.base import DEGRADATIONS, Degradation, Parameters, TestKernel, create_degradation, register
 from data.degradation.cdsr import CDSRDegradation
-from data.degradation.config import BLUR_TYPES, SAMPLE_MODES, SCALES, SV_MODES, DegradationConfig
+from data.degradation.config import BLUR_TYPES, SAMPLE_MODES, SCALES, SV_MODES, DegradationConfig, described_degradation
 from data.degradation.dasr import DASRDegradation
 
 register(CDSRDegradation)
@@ -21,5 +21,6 @@ __all__ = [
     "Parameters",
     "TestKernel",
     "create_degradation",
+    "described_degradation",
     "register",
 ]
