@@ -18,7 +18,7 @@ from utils import distributed
 from utils.checkpoint import StateStore
 from utils.device import has_fast_bf16, select_device
 from utils.randomness import seed_everything
-from utils.run import EXPERIMENT, RunLogger, log_to_console, logger, prepare_run, run_name
+from utils.run import RunLogger, log_to_console, logger, prepare_run
 
 CONTRASTIVE = {"c_weight", "positive", "queue_size"}
 """Options of the contrastive loss."""
@@ -109,27 +109,20 @@ def resolve_arithmetic(args: Options, device: torch.device) -> Options:
     return args.replace(precision=precision, channels_last=channels_last)
 
 
-def run_folder(args: Options) -> Path:
-    """Name the folder of the run."""
-    name = run_name(save=args.save, scale=args.scale, sample_mode=args.sample_mode, blur_type=args.blur_type)
-    return EXPERIMENT / name
-
-
 def load_state(args: Options) -> tuple[dict[str, Any] | None, list[str]]:
     """Read the state that `--resume` asks for, if it does; also returns lines to tell the user."""
     if not args.resume:
         return None, []
-    state, path, lines = StateStore(run_folder(args) / "state").load(args.resume)
+    state, path, lines = StateStore(args.run_folder / "state").load(args.resume)
     return state, [*lines, f"resumed from {path}"]
 
 
 def open_run(args: Options) -> Path:
     """Make the folder of the run."""
-    folder = run_folder(args)
     if distributed.rank() == 0:
-        prepare_run(folder, reset=args.reset, resume=bool(args.resume))
+        prepare_run(args.run_folder, reset=args.reset, resume=bool(args.resume))
     distributed.barrier()
-    return folder
+    return args.run_folder
 
 
 if __name__ == "__main__":

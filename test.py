@@ -28,7 +28,7 @@ from utils import distributed
 from utils.device import select_device
 from utils.files import sha256
 from utils.randomness import seed_everything
-from utils.run import EXPERIMENT, log_to_console, logger, run_name
+from utils.run import log_to_console, logger
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,8 +102,7 @@ def results_folder(args: Options) -> Path:
         return args.results
     if args.pre_train and args.pre_train.resolve().parent.name == "model":
         return args.pre_train.resolve().parent.parent / "results"
-    name = run_name(save=args.save, scale=args.scale, sample_mode=args.sample_mode, blur_type=args.blur_type)
-    return EXPERIMENT / name / "results"
+    return args.run_folder / "results"
 
 
 def open_sets(args: Options, protocol: Protocol) -> dict[str, Testset]:

@@ -36,9 +36,10 @@ def test_every_option_is_read_somewhere() -> None:
         for path in ROOT.rglob("*.py")
         if not {".venv", "tests", "experiment", "option.py", "recipes.py"} & set(path.relative_to(ROOT).parts)
     )
+    sources += "".join(re.findall(r"self\.\w+", (ROOT / "option.py").read_text(encoding="utf-8")))
     names = {action.dest for action in build_parser()._actions} - {"help", "template"}
     names -= {field.name for field in fields(DegradationConfig)}  # all of them are read by build_degradation
-    unread = {name for name in names if not re.search(rf"args\.{name}\b|\"{name}\"", sources)}
+    unread = {name for name in names if not re.search(rf"(args|self)\.{name}\b|\"{name}\"", sources)}
     assert not unread
 
 
@@ -115,6 +116,11 @@ def test_sampling_follows_the_convention() -> None:
     assert parse_options([]).sample_mode == "s-fold"
     assert parse_options(["--degradation", "dasr"]).sample_mode == "bicubic"
     assert parse_options(["--sample_mode", "bicubic"]).sample_mode == "bicubic"
+
+
+def test_run_folders_are_the_published_ones() -> None:
+    args = parse_options(["--save", "cdsr", "--scale", "2", "--blur_type", "aniso_gaussian"])
+    assert args.run_folder == Path("experiment/cdsr_x2_s-fold_aniso")
 
 
 def test_every_option_is_documented() -> None:

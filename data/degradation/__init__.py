@@ -7,20 +7,3 @@ from data.degradation.dasr import DASRDegradation
 
 register(CDSRDegradation)
 register(DASRDegradation)
-
-__all__ = [
-    "BLUR_TYPES",
-    "DEGRADATIONS",
-    "SAMPLE_MODES",
-    "SCALES",
-    "SV_MODES",
-    "CDSRDegradation",
-    "DASRDegradation",
-    "Degradation",
-    "DegradationConfig",
-    "Parameters",
-    "TestKernel",
-    "create_degradation",
-    "described_degradation",
-    "register",
-]
