@@ -22,6 +22,7 @@ from evaluation.metrics import METRICS
 from inference.tiles import MIN_TILE
 from loss import parse_loss
 from model import MODELS, check_options
+from model.moco import MOMENTUM, NEGATIVES, TEMPERATURE
 from model.variant import LPE_KINDS
 from recipes import RECIPES
 from training.optimizers import OPTIMIZERS
@@ -157,6 +158,12 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--data_train", default="DF2K", help="folder below --dir_data, where it has no images itself")
     group.add_argument("--data_range", default="1-3450/801-810", help="training/validation images, counted from 1")
     group.add_argument("--patch_size", type=number(int, low=12), default=48, help="side of a training patch, LR pixels")
+    group.add_argument(
+        "--context",
+        type=number(int, low=0),
+        default=0,
+        help="side of what the encoder sees around a training patch, LR pixels (default: the patch alone)",
+    )
     group.add_argument("--data_resident", action="store_true", help="keep the training images on the device")
     group.add_argument("--no_augment", action="store_true", help="no random flips and rotations")
     group.add_argument("--test_path", type=Path, default=Path("SRTestset"), help="folder of the test sets")
@@ -194,7 +201,8 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--lpe",
         choices=LPE_KINDS,
-        help="CDSR's encoder: both branches, one of them, or DASR's encoder (default: both, or as the weights are)",
+        help="CDSR's encoder: both published branches, one of them, our autocorrelation branch, all three, or naive: "
+        "DASR's encoder (default: as --model or the weights have it)",
     )
     group.add_argument(
         "--csc",
@@ -205,6 +213,11 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         "--dqa",
         action=argparse.BooleanOptionalAction,
         help="CDSR's query; without: kernels from the code alone, as in DASR (default: with, or as the weights are)",
+    )
+    group.add_argument(
+        "--head",
+        action=argparse.BooleanOptionalAction,
+        help="a head that reads the degradation off the feature and makes the code of it (default: as --model has it)",
     )
     group.add_argument("--pre_train", type=Path, help="weights to start from or to test (.pt, .safetensors)")
     group.add_argument("--init_from", type=Path, help="start from these weights of any scale, all but the tail")
@@ -218,10 +231,17 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--epochs_encoder", type=int, default=-1, help="last epoch of the encoder phase, -1: none")
+    group.add_argument(
+        "--epochs_teacher",
+        type=number(int, low=0),
+        default=0,
+        help="the first of these epochs, in which the SR network learns under codes of the true degradation (--head)",
+    )
     group.add_argument("--epochs_sr", type=number(int, low=0), default=700, help="epochs after the encoder phase")
     group.add_argument("--freeze_epoch", type=int, default=600, help="last epoch that trains the encoder")
     group.add_argument("--test_every", type=count, default=1000, help="iterations of an epoch")
     group.add_argument("--batch_size", type=count, default=32, help="pairs of patches in a batch")
+    group.add_argument("--batch_encoder", type=count, help="the same in the encoder phase (default: --batch_size)")
     group.add_argument("--split_batch", type=count, default=1, help="run the SR network on this many parts of a batch")
     group.add_argument("--loss", default="1*L1", help="pixel loss, as in 1*L1+0.1*VGG54")
     group.add_argument("--c_weight", type=non_negative, default=1.0, help="weight of the contrastive loss")
@@ -230,6 +250,22 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         choices=("cd", "d", "c"),
         default="cd",
         help="pairs of the contrastive loss that share content and degradation, degradation (two images) or content",
+    )
+    group.add_argument(
+        "--d_weight",
+        type=non_negative,
+        default=0.0,
+        help="weight of the error of the degradation that the head reads (--head)",
+    )
+    group.add_argument(
+        "--negatives",
+        choices=NEGATIVES,
+        default="queue",
+        help="of the contrastive loss: earlier keys, the batch's, both",
+    )
+    group.add_argument("--temperature", type=positive, default=TEMPERATURE, help="of the contrastive loss")
+    group.add_argument(
+        "--moco_momentum", type=number(float, low=0, high=1), default=MOMENTUM, help="of the key encoder, 0: a copy"
     )
     group.add_argument("--queue_size", type=count, default=8192, help="keys that momentum contrast remembers")
     group.add_argument(
@@ -345,7 +381,8 @@ def contradictions(args: Options) -> list[str]:
         (args.resume != 0 and args.reset, "--resume keeps a run, --reset deletes it: give one of them"),
         (
             not re.fullmatch(DECAY_TYPES, args.decay_type),
-            f"--decay_type {args.decay_type}: give step, step_A_B with epochs A and B, or cosine",
+            f"--decay_type {args.decay_type}: give step, step_A_B with epochs A and B, cosine, constant or constant_N: "
+            "constant, then down to 0 over the last N epochs",
         ),
     ]
     return [message for broken, message in rules if broken]

@@ -12,13 +12,14 @@ from data.protocol import Protocol
 from data.samples import Testset
 from data.test_sets import load_testset
 from evaluation.embeddings import collect_embeddings, write_embeddings
+from evaluation.estimates import collect_estimates
 from evaluation.report import write_report
 from evaluation.report.showcase import write_showcase
 from evaluation.rowlog import remove_parts
 from evaluation.sets import evaluate_sets
 from evaluation.shard import Shard, join_shard
 from inference.upscaler import Upscaler, grid_shift
-from model import build_model, load_model, variant_in
+from model import build_model, load_model, usual_variant, variant_in
 from model.pretrained import shipped_weights
 from option import Options, parse_options
 from restore.plan import OutputOptions, plan
@@ -70,8 +71,8 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
         name, path = shipped_weights(name, args.scale, args.noise)
     model = build_model(args.replace(model=name), device, variant_in(path))
     checkpoint: dict[str, Any] = {"model": name, "scale": args.scale}
-    if model.has_variants and model.variant.marks:
-        checkpoint["variant"] = model.variant.marks
+    if model.has_variants and model.variant != usual_variant(name):
+        checkpoint["variant"] = model.variant.marks(usual_variant(name))
     trained_for = {}
     if model.is_trainable:
         if not args.pre_train and not path.is_file():
@@ -146,7 +147,8 @@ def evaluate_testsets(
     if testsets and shard.is_first:
         if args.embeddings:
             codes = collect_embeddings(upscaler.model, testsets, device=device)
-            print(write_embeddings(folder / f"embeddings_{suffix}", codes))
+            estimates = collect_estimates(upscaler.model, testsets, device=device)
+            print(write_embeddings(folder / f"embeddings_{suffix}", codes, estimates))
         print(f"results: {folder}")
         if args.report:
             print(f"report: {write_report([folder], folder)}")

@@ -28,7 +28,8 @@ def build_train_loader(
     """Loader of the batches of steps `start_step` to `start_step` + `num_steps`, each as `TrainingSet` gives it.
 
     Iterate over it once, through all epochs: each `iter()` starts its workers afresh at `start_step`. args: dir_data,
-    data_train, data_range, patch_size (LR pixels), scale, batch_size (of all ranks), n_threads (workers), seed,
+    data_train, data_range, patch_size and context (LR pixels), scale, batch_size and batch_encoder (of all
+    ranks), epochs_encoder, test_every, n_threads (workers), seed,
     no_augment, positive. Workers leave SIGINT and SIGTERM to the process that started them.
     """
     cache_bytes = CACHE_BYTES // max(1, args.n_threads)
@@ -86,9 +87,11 @@ def _build_training_set(
         _open_split(args, cache_bytes)[0],
         seed=args.seed,
         batch_size=args.batch_size,
-        patch=args.patch_size * args.scale,
+        patch=max(args.patch_size, args.context) * args.scale,
         num_steps=num_steps,
         start_step=start_step,
+        first_batch_size=args.batch_encoder or args.batch_size,
+        num_first_steps=max(args.epochs_encoder, 0) * args.test_every,
         augment=not args.no_augment,
         same_image=args.positive != "d",
         rank=rank,
@@ -98,6 +101,8 @@ def _build_training_set(
 
 def _open_split(args: Namespace, cache_bytes: int) -> tuple[ImageSource, ImageSource]:
     """Images to train on, and those held out for validation."""
-    source = open_source(Path(args.dir_data), args.patch_size * args.scale, cache_bytes, args.data_train)
+    source = open_source(
+        Path(args.dir_data), max(args.patch_size, args.context) * args.scale, cache_bytes, args.data_train
+    )
     train, validation = split_range(args.data_range, len(source.names))
     return source.select(train), source.select(validation)

@@ -50,7 +50,8 @@ class ResidentCrops:
     def batch(self, step: int) -> Tensor:
         """Gather the batch of one step; the CPU sends a few numbers a crop and never waits."""
         plan = self.crops.plan(step)
-        rows = slice(self.crops.rows.start, self.crops.rows.stop)
+        own = self.crops.rows(step)
+        rows = slice(own.start, own.stop)
         pairs, corners = plan.pairs[rows], plan.corners[rows]
         widths = self.sizes[pairs, 1]  # (B, 2)
         firsts = self.starts[pairs] + corners[..., 0] * widths + corners[..., 1]

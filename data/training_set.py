@@ -36,6 +36,7 @@ class TrainingSet(Dataset[torch.Tensor]):
     """Item i is the batch of step `start_step` + i: (batch_size / world_size, 2, 3, P, P) uint8 RGB, P = `patch`.
 
     batch_size: pairs in the batch of all ranks together; rank r has rows r·B to (r+1)·B of it, B being its share.
+    first_batch_size, num_first_steps: pairs in each of the first steps of the run, those of the encoder alone.
     same_image: whether a pair is of one image, or of two that are never the same.
     An image that cannot be decoded is named once in a warning, and the next one of the source stands in for it for
     good; TrainingSetError when more than half of them fail.
@@ -48,6 +49,8 @@ class TrainingSet(Dataset[torch.Tensor]):
     patch: int
     num_steps: int
     start_step: int = 0
+    first_batch_size: int = 0
+    num_first_steps: int = 0
     augment: bool = True
     same_image: bool = True
     rank: int = 0
@@ -55,16 +58,14 @@ class TrainingSet(Dataset[torch.Tensor]):
 
     def __post_init__(self) -> None:
         """Check what the user gave."""
-        num_images, share = len(self.source.names), self.batch_size // self.world_size
-        if self.batch_size % self.world_size:
-            raise ValueError(
-                f"--batch_size {self.batch_size} cannot be shared by {self.world_size} processes: give a multiple"
-            )
+        num_images = len(self.source.names)
+        for flag, size in (("batch_size", self.batch_size), ("batch_encoder", self.first_batch_size)):
+            if size % self.world_size:
+                raise ValueError(f"--{flag} {size} cannot be shared by {self.world_size} processes: give a multiple")
         if not self.same_image and num_images < 2:
             raise ValueError("--positive d takes two images, and there is one to train on: widen --data_range")
         assert 0 <= self.rank < self.world_size
         assert (self.source.sizes >= self.patch).all()
-        self.rows = range(self.rank * share, (self.rank + 1) * share)
         self._broken = torch.zeros(num_images, dtype=torch.bool).share_memory_()  # known to all workers
 
     def __len__(self) -> int:
@@ -73,9 +74,9 @@ class TrainingSet(Dataset[torch.Tensor]):
     def __getitem__(self, index: int) -> torch.Tensor:
         if not 0 <= index < self.num_steps:
             raise IndexError(index)
-        plan = self.plan(self.start_step + index)
-        batch = np.empty((len(self.rows), 2, 3, self.patch, self.patch), np.uint8)
-        for out, row in zip(batch, self.rows, strict=True):
+        plan, rows = self.plan(self.start_step + index), self.rows(self.start_step + index)
+        batch = np.empty((len(rows), 2, 3, self.patch, self.patch), np.uint8)
+        for out, row in zip(batch, rows, strict=True):
             for i, crop in enumerate(self._read_pair(plan.pairs[row], plan.corners[row])):
                 crop = np.ascontiguousarray(crop)  # turning it in place would touch far memory three times
                 out[i] = orient(crop, int(plan.orientations[row, i])).transpose(2, 0, 1)
@@ -83,8 +84,16 @@ class TrainingSet(Dataset[torch.Tensor]):
 
     def plan(self, step: int) -> CropPlan:
         """What the batch of a global step is made of, all ranks together."""
-        sizes = self.source.sizes
-        return draw_crops(self.seed, step, self.batch_size, sizes, self.patch, self.augment, self.same_image)
+        sizes, batch_size = self.source.sizes, self._batch_size_at(step)
+        return draw_crops(self.seed, step, batch_size, sizes, self.patch, self.augment, self.same_image)
+
+    def rows(self, step: int) -> range:
+        """This rank's rows of the batch of a global step."""
+        share = self._batch_size_at(step) // self.world_size
+        return range(self.rank * share, (self.rank + 1) * share)
+
+    def _batch_size_at(self, step: int) -> int:
+        return self.first_batch_size if step < self.num_first_steps else self.batch_size
 
     def _read_pair(self, pair: np.ndarray, corners: np.ndarray) -> list[np.ndarray]:
         """The two crops of a pair of images."""

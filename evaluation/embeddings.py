@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from data.samples import Samples
 from evaluation.codes import COLLAPSED, code_spread
+from evaluation.estimates import Estimates, draw_estimates
 from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from evaluation.probe import SEED, Points, probe
 from inference.upscaler import code_of
@@ -67,8 +68,11 @@ def collect_embeddings(model: Network, samples: Mapping[str, Samples], *, device
     return Embeddings(np.stack(codes), tuple(kernels), tuple(images))
 
 
-def write_embeddings(stem: Path, embeddings: Embeddings) -> str:
-    """Write `stem`.npz (codes and labels), .png (PCA and t-SNE) and .json (the two numbers); returns these in words."""
+def write_embeddings(stem: Path, embeddings: Embeddings, estimates: Estimates | None = None) -> str:
+    """Write `stem`.npz (codes and labels), .png (PCA and t-SNE) and .json (the probes); returns these in words.
+
+    estimates: what the network read off the images; drawn as `stem`_kernels.png.
+    """
     codes = embeddings.codes.astype(np.float64)
     if embeddings.collapsed:  # what is left is rounding
         codes = np.zeros_like(codes)
@@ -83,9 +87,13 @@ def write_embeddings(stem: Path, embeddings: Embeddings) -> str:
     draw_embeddings(embeddings, stem.with_name(stem.name + ".png"))
     probes = {"kernel": asdict(kernel), "image": asdict(content)}
     summary = {"num_codes": len(codes), "collapsed": embeddings.collapsed, "probes": probes}
+    if estimates:
+        summary |= estimates.summary()
+        draw_estimates(estimates, stem.with_name(stem.name + "_kernels.png"))
     write_json(stem.with_name(stem.name + ".json"), summary)
     warning = ["warning: all codes are equal: the encoder has collapsed"] if embeddings.collapsed else []
-    return "\n".join([*warning, kernel.describe("kernel"), content.describe("image")])
+    read = [estimates.describe()] if estimates else []
+    return "\n".join([*warning, kernel.describe("kernel"), content.describe("image"), *read])
 
 
 def draw_embeddings(embeddings: Embeddings, path: Path) -> None:

@@ -14,7 +14,7 @@ from inference.memory import choose_tile, is_out_of_memory
 from inference.tiles import MIN_TILE, num_tiles, super_resolve_bands
 from model.network import Network, NonBlind
 from utils.device import autocast
-from utils.known_degradation import KnownDegradation
+from utils.known_degradation import EstimatedDegradation, KnownDegradation
 
 MARGIN = 2
 """LR pixels repeated around a tile whose result has to be moved: enough for 2 (scale - 1) SR pixels."""
@@ -178,9 +178,9 @@ class Upscaler:
         return lr.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
     @torch.inference_mode()
-    def code(self, lr: Tensor) -> Tensor:
-        """Codes (B, D) of lr (B, 3, H, W) float32 RGB in [0, 255], computed in bounded memory."""
-        return self._encode(lr, None, self._resolve_tile(lr))
+    def estimate(self, lr: Tensor) -> EstimatedDegradation | None:
+        """Read the degradations off lr (B, 3, H, W) float32 RGB in [0, 255], in bounded memory; None: it reads none."""
+        return self.model.estimate(self._lay_out(lr), self._resolve_tile(lr))
 
     def _encode(self, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None) -> Tensor:
         lr = self._lay_out(lr)

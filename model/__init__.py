@@ -22,9 +22,17 @@ from model.variant import Variant, resolve_variant, variant_of
 from utils.checkpoint import load_weights, save_weights
 
 CDSR_S_SIZE = CDSRSize(
-    num_features=32, growth=16, num_blocks=4, encoder_widths=(32, 64, 128), code_dim=128, num_codes=512
+    num_blocks=2,
+    num_residual_blocks=6,
+    encoder_widths=(32, 64, 128),
+    code_dim=128,
+    num_codes=512,
+    num_code_layers=2,
 )
-"""A CDSR of a tenth of the multiply-adds, for CPUs."""
+"""A CDSR of an eighth of the multiply-adds, for CPUs: wide, plain and shallow (docs/log.md has the others tried)."""
+
+CDSR_S_PARTS = Variant(lpe="autocorrelation", csc=False, head=True)
+"""Its encoder: what tells a blur soonest and most precisely."""
 
 DASR_S_SIZE = DASRSize(num_features=32, num_groups=5, num_blocks=6)
 """A DASR of CDSR_S's multiply-adds: 0.94, 0.99 and 1.09 of them for x2, x3 and x4, with the published encoder."""
@@ -41,7 +49,7 @@ def register(name: str, network: type[Network], **arguments: Any) -> None:
 
 
 register("CDSR", CDSR)
-register("CDSR_S", CDSR, size=CDSR_S_SIZE)
+register("CDSR_S", CDSR, size=CDSR_S_SIZE, variant=CDSR_S_PARTS)
 register("CDSR_oracle", Oracle)
 register("CDSR_S_oracle", Oracle, size=CDSR_S_SIZE)
 register("DASR", DASR)
@@ -59,6 +67,11 @@ def network_of(name: str) -> type[Network]:
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; known: {', '.join(sorted(MODELS))}")
     return MODELS[name].func  # type: ignore[return-value]
+
+
+def usual_variant(name: str) -> Variant:
+    """Tell the parts that a model has unless flags or weights say otherwise."""
+    return MODELS[name].keywords.get("variant", Variant())
 
 
 def create_model(name: str, scale: int, variant: Variant | None = None, *, kernel_size: int | None = None) -> Network:
@@ -79,7 +92,7 @@ def create_model(name: str, scale: int, variant: Variant | None = None, *, kerne
     if variant is not None:
         if not network.has_variants:
             raise ValueError(
-                f"{name} has no ablations: leave out --lpe, --csc and --dqa, which are CDSR's and CDSR_S's"
+                f"{name} has no ablations: leave out --lpe, --csc, --dqa and --head, which are CDSR's and CDSR_S's"
             )
         options["variant"] = variant
     return MODELS[name](scale=scale, **options)
@@ -106,10 +119,19 @@ def check_options(args: argparse.Namespace) -> None:
             network.is_trainable and not network.is_contrastive and args.epochs_encoder > 0,
             f"--epochs_encoder {args.epochs_encoder}: {name} has no encoder to train first; give -1",
         ),
+        (
+            (args.epochs_teacher or args.d_weight) and not (network.has_variants and _has_head(args)),
+            f"--epochs_teacher and --d_weight take a model whose code is made of a degradation: give --head, or leave "
+            f"them out for {name}",
+        ),
     ]
     for is_broken, message in rules:
         if is_broken:
             raise ValueError(message)
+
+
+def _has_head(args: argparse.Namespace) -> bool:
+    return usual_variant(args.model).head if args.head is None else args.head
 
 
 def check_blind(network: type[Network]) -> None:
@@ -129,9 +151,10 @@ def build_model(args: argparse.Namespace, device: torch.device, held: Variant | 
     Raises:
         ValueError: as `create_model`, or a flag contradicts the weights.
     """
-    flags = {"lpe": args.lpe, "csc": args.csc, "dqa": args.dqa}
+    flags = {name: getattr(args, name) for name in Variant._fields}
     asked = {name: value for name, value in flags.items() if value is not None}
-    variant = resolve_variant(asked, held) if asked or network_of(args.model).has_variants else None
+    has_variants = asked or network_of(args.model).has_variants
+    variant = resolve_variant(asked, held, usual_variant(args.model)) if has_variants else None
     return create_model(args.model, args.scale, variant, kernel_size=args.blur_kernel).to(device)
 
 

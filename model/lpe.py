@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.autocorrelation import AutocorrelationBranch
 from model.common import NEGATIVE_SLOPE, ConvNormAct, spatial_mean
 
 
@@ -45,7 +46,7 @@ class LPE(nn.Module):
         widths: channels of the three stages of each branch.
         patch_size: side of a patch of the patch branch, in LR pixels.
         feature_dim: length of the feature.
-        branches: "both", or "pixel" or "patch" alone.
+        branches: "both", or "pixel" or "patch" alone; "autocorrelation", which is ours, or "all" three.
     """
 
     def __init__(
@@ -57,12 +58,18 @@ class LPE(nn.Module):
         branches: str = "both",
     ) -> None:
         super().__init__()
-        num_branches = 2 if branches == "both" else 1
         self.patch_size = patch_size
-        self.pixel_branch = pixel_branch(widths) if branches != "patch" else None
-        self.patch_branch = patch_branch(widths, patch_size) if branches != "pixel" else None
+        self.pixel_branch = pixel_branch(widths) if branches in ("both", "pixel", "all") else None
+        self.patch_branch = patch_branch(widths, patch_size) if branches in ("both", "patch", "all") else None
+        self.autocorrelation_branch = (
+            AutocorrelationBranch(feature_dim) if branches in ("autocorrelation", "all") else None
+        )
+        if branches == "autocorrelation":
+            self.mlp: nn.Module = nn.Identity()
+            return
+        num_inputs = (2 if branches in ("both", "all") else 1) * widths[-1]
         self.mlp = nn.Sequential(
-            nn.Linear(num_branches * widths[-1], feature_dim),
+            nn.Linear(num_inputs + (feature_dim if branches == "all" else 0), feature_dim),
             nn.LeakyReLU(NEGATIVE_SLOPE),
             nn.Linear(feature_dim, feature_dim),
         )
@@ -84,6 +91,8 @@ class LPE(nn.Module):
             side = self.patch_size
             patches = self._at_least_one_patch(lr)
             features.append(spatial_mean(self.patch_branch, patches, tile, stride=side, halo=3 * side, least=side))
+        if self.autocorrelation_branch is not None:
+            features.append(self.autocorrelation_branch(lr, tile))
         return self.mlp(torch.cat(features, dim=1))
 
     def _at_least_one_patch(self, lr: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from model.encoder import Encoder
 from utils import distributed
 
+NEGATIVES = ("queue", "batch", "both")
 QUEUE_SIZE = 8192
 MOMENTUM = 0.999
 TEMPERATURE = 0.07
@@ -30,6 +31,7 @@ class MoCo(nn.Module):
         queue_size: number of keys remembered.
         momentum: weight of the old key encoder in its update.
         temperature: divisor of the similarities.
+        negatives: "queue", as published; "batch": the other keys of the batch alone; "both".
     """
 
     queue: Tensor
@@ -42,8 +44,10 @@ class MoCo(nn.Module):
         queue_size: int = QUEUE_SIZE,
         momentum: float = MOMENTUM,
         temperature: float = TEMPERATURE,
+        negatives: str = "queue",
     ) -> None:
         super().__init__()
+        self.negatives = negatives
         self.momentum = momentum
         self.temperature = temperature
         self.key_encoder = copy.deepcopy(encoder).requires_grad_(False)
@@ -63,13 +67,13 @@ class MoCo(nn.Module):
             shuffle_generator: on the CPU, in the same state on every rank; without it keys are not shuffled.
 
         Returns:
-            the codes (B, D) of the first patches and the logits, both with gradients, and the keys (B, D) to
-            enqueue once the step is done.
+            the representations (B, D) of the first patches and the logits, both with gradients, and the keys (B, D)
+            to enqueue once the step is done.
         """
         self.update_key_encoder(encoder)
-        code = encoder(query_lr)
+        representation = encoder.represent(query_lr)
         keys = self.shuffled_keys(key_lr, shuffle_generator)
-        return code, self.logits(encoder.project(code), keys), keys
+        return representation, self.logits(encoder.project(representation), keys), keys
 
     @torch.no_grad()
     def update_key_encoder(self, encoder: Encoder) -> None:
@@ -82,7 +86,7 @@ class MoCo(nn.Module):
     @torch.no_grad()
     def keys(self, lr: Tensor) -> Tensor:
         """Unit keys (B, dim) of lr (B, 3, H, W) in [0, 255], with the batch statistics of this batch."""
-        return self.key_encoder.project(self.key_encoder(lr))
+        return self.key_encoder.project(self.key_encoder.represent(lr))
 
     @torch.no_grad()
     def shuffled_keys(self, lr: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -98,10 +102,15 @@ class MoCo(nn.Module):
         return distributed.own_rows(keys[order.argsort()])
 
     def logits(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Similarities over the temperature: (B, 1 + queue_size), the positive at index 0."""
-        positive = (queries * keys).sum(dim=1, keepdim=True)
-        negative = queries @ self.queue
-        return torch.cat([positive, negative], dim=1) / self.temperature
+        """Similarities over the temperature: (B, 1 + number of negatives), the positive at index 0."""
+        parts = [(queries * keys).sum(dim=1, keepdim=True)]
+        if self.negatives != "batch":
+            parts.append(queries @ self.queue)
+        if self.negatives != "queue":
+            own = torch.arange(len(keys), device=keys.device)[:, None] + distributed.rank() * len(keys)
+            others = queries @ distributed.gather_rows(keys).T  # (B, keys of all ranks)
+            parts.append(others.scatter(1, own, -torch.inf))
+        return torch.cat(parts, dim=1) / self.temperature
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, *, unless: Tensor | None = None) -> None:

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from utils.known_degradation import KnownDegradation
+from utils.known_degradation import EstimatedDegradation, KnownDegradation
 
 
 class Network(nn.Module):
@@ -37,6 +37,10 @@ class Network(nn.Module):
         tile: encode in tiles of this side, to bound the memory.
         """
         return self.encoder(lr, tile) if self.is_contrastive else lr.new_empty(len(lr), 0)
+
+    def estimate(self, lr: Tensor, tile: int | None = None) -> EstimatedDegradation | None:
+        """Read the degradations off lr (B, 3, H, W) in [0, 255]; None where the code is not made of them."""
+        return None
 
     def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
         """Super-resolve lr (B, 3, H, W) RGB in [0, 255] under codes (B, D).

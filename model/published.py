@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from torch import Tensor
 
 from model.network import Network
-from model.variant import variant_of
+from model.variant import Variant, variant_of
 
 TAIL = ("G.upsampler.", "G.tail.", "E.pca.")
 """What a change of scale leaves behind: the upsamplers of CDSR and DASR, an oracle's components of the kernels."""
@@ -36,6 +36,7 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], str] | str], ...] = (
     (r"^sr_network\.", "G."),
     # its blocks; their dynamic convolutions are dqa1 and dqa2 in older training states
     (r"\.dense_blocks\.(\d+)\.convs\.(\d+)\.", lambda m: f".RDB{int(m[1]) + 1}.conv{int(m[2]) + 1}."),
+    (r"\.residual_blocks\.(\d+)\.", lambda m: f".RB{int(m[1]) + 1}."),
     (r"\.modulation\.code_map\.", ".SFT.fc."),
     (r"\.modulation\.", ".SFT.dab."),
     (r"\.(dynamic|dqa)(\d)\.", r".da_conv\2."),
@@ -50,6 +51,7 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], str] | str], ...] = (
     (r"\.lpe\.pixel_branch\.(\d)\.norm\.", lambda m: f".conv{int(m[1]) + 1}.bn1."),
     (r"\.lpe\.patch_branch\.(\d)\.conv\.", lambda m: f".pconv{int(m[1]) + 1}.conv1."),
     (r"\.lpe\.patch_branch\.(\d)\.norm\.", lambda m: f".pconv{int(m[1]) + 1}.bn1."),
+    (r"\.lpe\.autocorrelation_branch\.", ".autocorrelation."),
     (r"\.lpe\.mlp\.", ".mlp1."),
     (r"\.lpe\.convs\.(\d)\.conv\.", lambda m: f".E.{3 * int(m[1])}."),
     (r"\.lpe\.convs\.(\d)\.norm\.", lambda m: f".E.{3 * int(m[1]) + 1}."),
@@ -81,7 +83,8 @@ def describe(tensors: Mapping[str, Tensor], other: str = "no weights of CDSR or 
         blocks = f"{_count(tensors, 'G.RRDB_trunk.')} blocks of {len(tensors['G.conv_first.weight'])} features"
         kind = "oracle" if "E.pca.basis" in tensors else "CDSR"
         variant = variant_of(tensors)
-        marks = f" ({', '.join(variant.marks)})" if variant and variant.marks else ""
+        flags = variant.flags_unlike(Variant()) if variant else []
+        marks = f" ({' '.join(flags)})" if flags else ""
         return f"{kind} weights{scale} with {blocks}{marks}"
     if "G.head.0.weight" in tensors:
         stages = [value.shape for name, value in tensors.items() if re.fullmatch(r"G\.tail\.0\.\d\.weight", name)]

@@ -3,26 +3,34 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-LPE_KINDS = ("both", "pixel", "patch", "naive")
-_LPE_NAMES = {"pixel": "E.encoder_q.conv1.", "patch": "E.encoder_q.pconv1.", "naive": "E.encoder_q.E."}
+_LPE_NAMES = {
+    "pixel": "E.encoder_q.conv1.",
+    "patch": "E.encoder_q.pconv1.",
+    "autocorrelation": "E.encoder_q.autocorrelation.",
+    "naive": "E.encoder_q.E.",
+}
+_LPE_SETS = {("pixel", "patch"): "both", ("pixel", "patch", "autocorrelation"): "all"}
+LPE_KINDS = (*_LPE_NAMES, *_LPE_SETS.values())
 
 
 class Variant(NamedTuple):
-    """Parts of a CDSR, named as the flags; the default is the whole.
+    """Parts of a CDSR, named as the flags; the default is the published network.
 
-    lpe: "both" branches, "pixel" or "patch" alone, or "naive": DASR's encoder in their place.
-    csc: the codebook; without it the feature of the LPE is the code.
+    lpe: "both" published branches, "pixel" or "patch" alone, "autocorrelation", which is ours, alone or with both
+        ("all"), or "naive": DASR's encoder in their place.
+    csc: the codebook; without it the feature of the LPE stands in its place.
     dqa: the query; without it kernels are drawn from the code alone, as in DASR.
+    head: the code is made of the degradation that is read off the feature, which is ours.
     """
 
     lpe: str = "both"
     csc: bool = True
     dqa: bool = True
+    head: bool = False
 
-    @property
-    def marks(self) -> list[str]:
-        """Where this one is not the whole: the flags that ask for it, without dashes."""
-        return [flag.removeprefix("--") for flag in self.flags_unlike(Variant())]
+    def marks(self, usual: "Variant") -> list[str]:
+        """Where this one is not the usual one of its model: the flags that ask for it, without dashes."""
+        return [flag.removeprefix("--") for flag in self.flags_unlike(usual)]
 
     def flags_unlike(self, other: "Variant") -> list[str]:
         """The flags for what differs from another variant."""
@@ -39,21 +47,22 @@ def variant_of(names: Iterable[str]) -> Variant | None:
     names = list(names)
     if "G.conv_first.weight" not in names or not any(name.startswith("E.encoder_q.") for name in names):
         return None
-    kinds = [kind for kind, prefix in _LPE_NAMES.items() if any(name.startswith(prefix) for name in names)]
+    kinds = tuple(kind for kind, prefix in _LPE_NAMES.items() if any(name.startswith(prefix) for name in names))
     return Variant(
-        lpe=kinds[0] if len(kinds) == 1 else "both",
+        lpe=_LPE_SETS.get(kinds, kinds[0] if kinds else "both"),
         csc="E.encoder_q.feature_bank.weight" in names,
         dqa=any(".sf_attn." in name for name in names),
+        head=any(name.startswith("E.encoder_q.head.") for name in names),
     )
 
 
-def resolve_variant(asked: Mapping[str, Any], held: Variant | None) -> Variant:
-    """Find the variant that the flags given and the weights held, if any, agree on.
+def resolve_variant(asked: Mapping[str, Any], held: Variant | None, usual: Variant) -> Variant:
+    """Find the variant that the flags given and the weights held, if any, agree on; else the model's usual one.
 
     Raises:
         ValueError: they do not.
     """
-    variant = (held or Variant())._replace(**asked)
+    variant = (held or usual)._replace(**asked)
     if held and variant != held:
         ours, theirs = (" ".join(flags) for flags in (variant.flags_unlike(held), held.flags_unlike(variant)))
         raise ValueError(f"{ours} contradicts the weights, which are for {theirs}: leave it out or give other weights")

@@ -17,6 +17,7 @@ from model.moco import MoCo
 from model.sync_norm import synchronise_statistics
 from tests.test_distributed import on_ranks
 from training.muon import Muon, orthogonalise, split_parameters
+from training.optimizers import MUON_TOO, NOT_MUON
 from training.schedule import Phase
 from training.step import StepConfig, TrainingStep
 
@@ -241,7 +242,10 @@ def test_kernels_are_told_from_other_weights() -> None:
     assert [id(weight) for weight in kernels] == [id(model[3].weight)]
 
 
-@pytest.mark.parametrize(("name", "count"), [("CDSR_S", 4 * (2 + 3 * 5) + 1), ("DASR_S", 5 * (6 * 2 + 1) + 2)])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("CDSR", 10 * (2 + 3 * 5) + 1), ("CDSR_S", 2 * (2 + 6 * 2) + 1), ("DASR_S", 5 * (6 * 2 + 1) + 2)],
+)
 def test_the_bodys_kernels_are_muons(name: str, count: int) -> None:
     model = create_model(name, 2)
     names = {id(weight): name for name, weight in model.named_parameters()}
@@ -251,9 +255,26 @@ def test_the_bodys_kernels_are_muons(name: str, count: int) -> None:
     assert not {f"sr_network.{end}.weight" for end in ENDS} & {names[id(kernel)] for kernel in kernels}
 
 
-def test_matrices_are_no_kernels() -> None:
+def test_vectors_are_no_kernels() -> None:
     with pytest.raises(ValueError, match="give the rest as others"):
-        Muon([nn.Parameter(torch.zeros(3, 3))], [], lr=0.1)
+        Muon([nn.Parameter(torch.zeros(3))], [], lr=0.1)
+
+
+def test_a_matrix_moves_as_a_kernel_of_one_tap_does() -> None:
+    matrix, kernel = nn.Parameter(random(6, 4)), nn.Parameter(random(6, 4)[:, :, None, None])
+    matrix.grad, kernel.grad = random(6, 4, seed=1), random(6, 4, seed=1)[:, :, None, None]
+    Muon([matrix], [], lr=0.1).step()
+    Muon([kernel], [], lr=0.1).step()
+    torch.testing.assert_close(matrix, kernel[:, :, 0, 0])
+
+
+def test_linear_layers_are_muons_where_asked_for() -> None:
+    model = create_model("CDSR_S", 2)
+    kernels, others = split_parameters(model, left_out=NOT_MUON, linear_in=MUON_TOO)
+    branch = model.encoder.lpe.autocorrelation_branch
+    matrices = [layer.weight for layer in branch.modules() if isinstance(layer, nn.Linear)]
+    assert len(matrices) == 6 and all(any(weight is kernel for kernel in kernels) for weight in matrices)
+    assert len(kernels) + len(others) == len(list(model.parameters()))
 
 
 def train(rank: int = 0, world_size: int = 1) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.degradation import DegradationConfig, create_degradation
+from model.variant import Variant
 from option import Options, build_parser, parse_options
 from recipes import RECIPES
 
@@ -39,6 +40,7 @@ def test_every_option_is_read_somewhere() -> None:
     sources += "".join(re.findall(r"self\.\w+", (ROOT / "option.py").read_text(encoding="utf-8")))
     names = {action.dest for action in build_parser()._actions} - {"help", "template"}
     names -= {field.name for field in fields(DegradationConfig)}  # all of them are read by build_degradation
+    names -= set(Variant._fields)  # and these by build_model
     unread = {name for name in names if not re.search(rf"(args|self)\.{name}\b|\"{name}\"", sources)}
     assert not unread
 

@@ -21,7 +21,7 @@ import main
 import test
 from loss import PixelLoss
 from model import MODELS
-from model.cdsr import CDSR
+from model.cdsr import CDSR, CDSRSize
 from model.network import Network
 from training.guard import MAX_SKIPPED_STEPS
 from training.step import TrainingStep
@@ -92,7 +92,17 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None])
     monkeypatch.setattr(TrainingStep, "__call__", call)
 
 
-def test_ten_seeded_steps_give_the_golden_losses(photographs: Path, assets: Path) -> None:
+DENSE = partial(
+    CDSR,
+    size=CDSRSize(num_features=32, growth=16, num_blocks=4, encoder_widths=(32, 64, 128), code_dim=128, num_codes=512),
+)
+"""A small network of the published parts."""
+
+
+def test_ten_seeded_steps_give_the_golden_losses(
+    photographs: Path, assets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, "CDSR_S", DENSE)
     assert main.main(tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "1", "--test_every", "10")) == 0
     losses = {name: [row[name] for row in rows("l1")] for name in ("l1", "contrastive")}
     golden = json.loads((assets / "golden_losses.json").read_text())
@@ -139,6 +149,51 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     torch.manual_seed(99)
     assert main.main(tiny(photographs, "--resume", "-1")) == 0
     assert_same(final_state(), expected)
+
+
+STAGED = (
+    "--template small_x2 --epochs_encoder 1 --epochs_teacher 1 --epochs_sr 3 --freeze_epoch 3 --test_every 4 "
+    "--batch_size 4 --batch_encoder 6 --patch_size 12 --context 32 --warmup 2 --decay_type constant_2"
+)
+"""An epoch each of the encoder, the teacher, both together, and the frozen encoder."""
+
+
+@pytest.mark.parametrize("step", [2, 6, 9, 14])
+def test_a_staged_run_resumes_in_every_phase(photographs: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    assert main.main(tiny(photographs, *STAGED.split())) == 0
+    assert [row["phase"] for row in rows("phase")][::4] == ["encoder", "teacher", "joint", "frozen"]
+    assert ["degradation" in row for row in rows("phase")][::4] == [True, False, True, False]
+    expected = final_state()
+    with monkeypatch.context() as patch:
+        at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert main.main(tiny(photographs, *STAGED.split(), "--reset")) == 128 + signal.SIGTERM
+    assert main.main(tiny(photographs, *STAGED.split(), "--resume", "-1")) == 0
+    assert_same(final_state(), expected)
+
+
+def test_each_stage_trains_its_own_part(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder's weights rest in the teacher's epoch and the frozen one, the SR network's in the encoder's."""
+    seen: dict[int, dict[str, Tensor]] = {}
+    original = TrainingStep.__call__
+
+    def call(self: TrainingStep, *arguments, **keywords):
+        seen[keywords["step"]] = {name: value.detach().clone() for name, value in self.model.named_parameters()}
+        return original(self, *arguments, **keywords)
+
+    monkeypatch.setattr(TrainingStep, "__call__", call)
+    assert main.main(tiny(photographs, *STAGED.split())) == 0
+    moved = {
+        phase: {name for name in seen[0] if not torch.equal(seen[first + 1][name], seen[first + 3][name])}
+        for phase, first in (("encoder", 0), ("teacher", 4), ("joint", 8), ("frozen", 12))
+    }
+    encoder = {
+        name for name in seen[0] if name.startswith(("encoder.lpe.", "encoder.head.read", "encoder.projection."))
+    }
+    network = {name for name in seen[0] if name.startswith("sr_network.")}
+    assert encoder <= moved["encoder"] and not moved["encoder"] & network
+    assert network <= moved["teacher"] | {name for name in network if "gamma" in name}
+    assert not moved["teacher"] & encoder and "encoder.head.embed.0.weight" in moved["teacher"]
+    assert encoder <= moved["joint"] and not {name for name in moved["frozen"] if name.startswith("encoder.")}
 
 
 def test_splitting_the_batch_changes_nothing(photographs: Path) -> None:

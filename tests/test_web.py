@@ -22,8 +22,9 @@ import test as command_line
 from model import create_model, save_model
 from tests.test_image_metadata import random_pixels, save_pil
 from utils.image import read_image
+from utils.known_degradation import EstimatedDegradation
 from web.__main__ import main, parse_options
-from web.chart import draw_code
+from web.chart import describe, draw_kernel
 from web.service import Service
 
 ROOT = Path(__file__).parent.parent
@@ -52,10 +53,15 @@ def test_the_service_gives_what_the_command_line_gives(tmp_path, service, weight
     assert result.path.read_bytes() == (tmp_path / "out/été_x2.png").read_bytes()
     assert result.path.name == "été_x2.png"
     assert result.bicubic.shape == result.restored.shape == (60, 82, 3)
-    assert result.code.shape == (128,) and tiles[-1] == (1, 1)
+    assert result.estimate.covariance.shape == (1, 3) and tiles[-1] == (1, 1)
     assert "41 × 30 → 82 × 60 pixels" in result.description
-    figure = draw_code(result.code)
+    figure = draw_kernel(result.estimate)
     assert figure.dtype == np.uint8 and figure.shape[2] == 3 and figure.std() > 10
+
+
+def test_the_blur_is_told_along_its_axes():
+    estimate = EstimatedDegradation(torch.tensor([[2.5, 2.5, 1.5]]), torch.zeros(1))  # variances of 4 and 1
+    assert describe(estimate).startswith("A blur of 2.0 by 1.0 pixels")
 
 
 def test_weights_for_noisy_images_are_offered_apart(tmp_path, monkeypatch):

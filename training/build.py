@@ -32,7 +32,7 @@ def build_training_step(
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if args.sync_bn:
         synchronise_statistics(model)
-    moco = MoCo(model.encoder, queue_size=args.queue_size).to(device) if model.is_contrastive else None
+    moco = build_moco(args, model).to(device) if model.is_contrastive else None
     ema = ExponentialMovingAverage(model, args.ema) if args.ema else None
     if args.compile:
         compile_model(model)
@@ -49,6 +49,8 @@ def build_training_step(
         precision=args.precision,
         channels_last=args.channels_last,
         c_weight=args.c_weight,
+        d_weight=args.d_weight,
+        patch=args.patch_size * args.scale,
         same_degradation=args.positive != "c",
         split_batch=args.split_batch,
         skip_threshold=args.skip_threshold,
@@ -64,6 +66,17 @@ def build_training_step(
         config=config,
         device=device,
         ema=ema,
+    )
+
+
+def build_moco(args: argparse.Namespace, model: Network) -> MoCo:
+    """Momentum contrast around the encoder of a model."""
+    return MoCo(
+        model.encoder,
+        queue_size=args.queue_size,
+        momentum=args.moco_momentum,
+        temperature=args.temperature,
+        negatives=args.negatives,
     )
 
 
@@ -100,6 +113,7 @@ def build_schedule(args: argparse.Namespace, *, is_contrastive: bool = True) -> 
     return Schedule(
         epochs_encoder=args.epochs_encoder,
         epochs_sr=args.epochs_sr,
+        epochs_teacher=args.epochs_teacher,
         freeze_epoch=args.freeze_epoch if is_contrastive else sys.maxsize,
         steps_per_epoch=args.test_every,
         lr_encoder=args.lr_encoder,

@@ -57,7 +57,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 def split_parameters(
-    model: nn.Module, *, left_out: Sequence[str] = ()
+    model: nn.Module, *, left_out: Sequence[str] = (), linear_in: Sequence[str] = ()
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Tell Muon's weights from Adam's.
 
@@ -65,9 +65,11 @@ def split_parameters(
         model: the whole network.
         left_out: names of modules, without the path that leads to them, whose kernels are Adam's: the encoder, the
             first and the last convolution.
+        linear_in: names of modules whose linear layers are Muon's too.
 
     Returns:
-        kernels of the other convolutions, but for depthwise and grouped ones and those of one tap; all other weights.
+        kernels of the other convolutions, but for depthwise and grouped ones and those of one tap, and the matrices
+        asked for; all other weights.
     """
     convs = [
         module
@@ -75,7 +77,12 @@ def split_parameters(
         if isinstance(module, nn.Conv2d) and module.groups == 1 and math.prod(module.kernel_size) > 1
         if not set(path.split(".")) & set(left_out)
     ]
-    known = {id(conv.weight) for conv in convs}
+    layers = [
+        module
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Linear) and set(path.split(".")) & set(linear_in)
+    ]
+    known = {id(module.weight) for module in (*convs, *layers)}
     weights = list(model.parameters())
     return [w for w in weights if id(w) in known], [w for w in weights if id(w) not in known]
 
@@ -111,8 +118,8 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         kernels = list(kernels)
-        if not all(kernel.ndim == 4 for kernel in kernels):
-            raise ValueError("Muon's weights are kernels of two-dimensional convolutions; give the rest as others")
+        if not all(kernel.ndim in (2, 4) for kernel in kernels):
+            raise ValueError("Muon's weights are matrices and kernels of 2-D convolutions; give the rest as others")
         groups = [{"params": kernels, "is_muon": True}, {"params": list(others), "is_muon": False}]
         defaults = {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         defaults["fused"] = True  # as of Adam: a step reads found_inf, and a loaded `step` stays on the device

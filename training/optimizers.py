@@ -10,12 +10,15 @@ from training.muon import Muon, split_parameters
 NOT_MUON = ("encoder", "head", "tail", "first_conv", "last_conv")
 """Parts whose convolutions Muon leaves to Adam: the encoder, and what touches pixels."""
 
+MUON_TOO = ("autocorrelation_branch",)
+"""Parts whose linear layers are Muon's: its error is half of Adam's after 300 steps (docs/log.md)."""
+
 
 def build_muon(
     model: nn.Module, *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
 ) -> torch.optim.Optimizer:
     """Muon for the convolution kernels of the SR network's body, Adam for all other weights."""
-    kernels, others = split_parameters(model, left_out=NOT_MUON)
+    kernels, others = split_parameters(model, left_out=NOT_MUON, linear_in=MUON_TOO)
     return Muon(kernels, others, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 

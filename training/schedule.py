@@ -12,6 +12,7 @@ class Phase(enum.Enum):
     """What an epoch trains."""
 
     ENCODER = "encoder"
+    TEACHER = "teacher"
     JOINT = "joint"
     FROZEN = "frozen"
 
@@ -23,9 +24,10 @@ class Schedule:
     Attributes:
         epochs_encoder: last epoch of the encoder phase; -1: none.
         epochs_sr: epochs after it.
+        epochs_teacher: the first of them, in which the SR network learns under codes of the true degradation.
         freeze_epoch: last epoch that trains the encoder.
         steps_per_epoch: iterations of an epoch.
-        warmup: steps over which the rate rises at the start of the run.
+        warmup: steps over which the rate rises, at the start of the run and of the epochs after the encoder phase.
         decay_type: of the joint phase: `step` (every `lr_decay_sr` epochs), `step_A_B` (at its epochs A and B),
             `cosine` (to 0 at the end), `constant`, or `constant_N` (constant, then linearly to 0 over the last N
             epochs). A run of unknown length trains with `constant`; its last piece resumes with `constant_N`.
@@ -33,6 +35,7 @@ class Schedule:
 
     epochs_encoder: int = -1
     epochs_sr: int = 700
+    epochs_teacher: int = 0
     freeze_epoch: int = 600
     steps_per_epoch: int = 1000
     lr_encoder: float = 1e-3
@@ -53,11 +56,14 @@ class Schedule:
         """Say what an epoch trains."""
         if epoch <= self.epochs_encoder:
             return Phase.ENCODER
+        if epoch <= max(self.epochs_encoder, 0) + self.epochs_teacher:
+            return Phase.TEACHER
         return Phase.JOINT if epoch <= self.freeze_epoch else Phase.FROZEN
 
     def learning_rate(self, epoch: int, step: int) -> float:
         """Give the rate of a step of an epoch."""
-        num_steps = (epoch - 1) * self.steps_per_epoch + step + 1
+        first = 1 if self.phase(epoch) is Phase.ENCODER else max(self.epochs_encoder, 0) + 1
+        num_steps = (epoch - first) * self.steps_per_epoch + step + 1
         return self._decayed(epoch, step) * min(1.0, num_steps / max(self.warmup, 1))
 
     def _decayed(self, epoch: int, step: int) -> float:

@@ -22,8 +22,10 @@ from training.guard import SkipGuard
 from training.schedule import Phase
 from utils import distributed
 from utils.device import autocast
+from utils.known_degradation import KnownDegradation
 from utils.randomness import generator_for
 
+NO_KERNEL = "leave out --epochs_teacher and --d_weight, and --sv_mode for a non-blind model"
 STREAM_PARAMETERS, STREAM_NOISE, STREAM_SHUFFLE, STREAM_PARTNERS = 1, 2, 3, 4
 
 
@@ -34,7 +36,9 @@ class StepConfig:
     seed: int = 1
     precision: str = "single"
     channels_last: bool = False
+    patch: int | None = None  # HR pixels; what is more of a patch is the encoder's context
     c_weight: float = 1.0
+    d_weight: float = 0.0
     same_degradation: bool = True
     split_batch: int = 1
     skip_threshold: float = 1e8
@@ -91,8 +95,8 @@ class TrainingStep:
             the losses, on the device.
         """
         hr_pairs = hr_pairs.to(self.device, non_blocking=True).float()
-        if self.moco is None:
-            hr_pairs = hr_pairs[:, :1]
+        if self.moco is None or phase is Phase.TEACHER:
+            hr_pairs = self._middle(hr_pairs[:, :1])
         lr_pairs = self.degrade(hr_pairs, step)
         self.optimizer.zero_grad(set_to_none=True)
         losses, keys = self._backward(lr_pairs, hr_pairs[:, 0], step, phase)
@@ -132,13 +136,16 @@ class TrainingStep:
         patches = lr_pairs.unbind(1)
         if self.config.channels_last:
             patches = tuple(patch.contiguous(memory_format=torch.channels_last) for patch in patches)
-        lr = patches[0]
         with autocast(self.device, self.config.precision):
             code, losses, keys = self._encode(patches, step, phase)
+        weights = {"contrastive": self.config.c_weight, "degradation": self.config.d_weight}
+        if phase is Phase.ENCODER and not self.config.d_weight:
+            weights["contrastive"] = 1.0  # alone, as published
+        own = [self.scaler.scale(weights[name] * loss) for name, loss in losses.items()]
         if phase is Phase.ENCODER:
-            self.scaler.scale(losses["contrastive"]).backward()
+            torch.autograd.backward(own)
             return losses, keys
-        contrast = [self.scaler.scale(self.config.c_weight * loss) for loss in losses.values()]
+        lr, hr = self._middle(patches[0], scale=self.model.scale), self._middle(hr)
         code_leaf = code.detach().requires_grad_()
         losses["l1"] = torch.zeros((), device=self.device)
         for rows in _parts(len(lr), self.config.split_batch):
@@ -148,24 +155,41 @@ class TrainingStep:
             self.scaler.scale(loss).backward()
             losses["l1"] += loss.detach()
         if code.requires_grad:
-            torch.autograd.backward([*contrast, code], [*(None for _ in contrast), code_leaf.grad])
+            torch.autograd.backward([*own, code], [*(None for _ in own), code_leaf.grad])
         return losses, keys
+
+    def _middle(self, patches: Tensor, scale: int = 1) -> Tensor:
+        """Cut off the context around patches (..., P, P) of HR, or of LR by `scale`."""
+        side = (self.config.patch or patches.shape[-1] * scale) // scale
+        start = (patches.shape[-1] - side) // 2
+        return patches[..., start : start + side, start : start + side]
 
     def _encode(
         self, patches: Sequence[Tensor], step: int, phase: Phase
     ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
-        """Codes of the first patches, without gradient where frozen; the contrastive loss and its keys, if any."""
+        """Codes of the first patches, without gradient where frozen; the encoder's own losses and keys, if any."""
         lr = patches[0]
+        if phase is Phase.TEACHER:
+            return self.model.encoder.head.encode(self._known(len(lr), step)), {}, None
         if self.moco is None:
-            parameters = self.draw(len(lr), step)
-            known_degradation = self.degradation.known_degradation(parameters) if self.model.is_non_blind else None
-            return code_of(self.model, lr, known_degradation), {}, None
+            return code_of(self.model, lr, self._known(len(lr), step) if self.model.is_non_blind else None), {}, None
         if phase is Phase.FROZEN:
             with torch.no_grad():
                 return self.model.encode(lr), {}, None
         generator = generator_for(self.config.seed, step, STREAM_SHUFFLE)
-        code, logits, keys = self.moco.contrast(self.model.encoder, lr, patches[1], generator)
-        return code, {"contrastive": self.contrastive_loss(logits)}, keys
+        encoder = self.model.encoder
+        representation, logits, keys = self.moco.contrast(encoder, lr, patches[1], generator)
+        losses = {"contrastive": self.contrastive_loss(logits)}
+        if self.config.d_weight:
+            losses["degradation"] = encoder.head.loss(representation, self._known(len(lr), step))
+        return encoder.code(representation), losses, keys
+
+    def _known(self, share: int, step: int) -> KnownDegradation:
+        """The true degradations of this rank's patches of a step."""
+        known = self.degradation.known_degradation(self.draw(share, step))
+        if known is None:
+            raise ValueError(f"--degradation {self.degradation.name} has no kernel to tell: {NO_KERNEL}")
+        return known.to(self.device)
 
     def _update(self, bad: Tensor, learning_rate: float) -> None:
         """Step the optimiser unless the step is bad; a fused one decides on the device."""

@@ -1,4 +1,4 @@
-"""The true degradation of images, where it is known: what a model may be told instead of estimating it."""
+"""The degradation of images: the true one, where it is known and a model may be told it, and an estimated one."""
 
 from dataclasses import dataclass
 
@@ -18,3 +18,11 @@ class KnownDegradation:
     def to(self, device: torch.device) -> "KnownDegradation":
         """Copy to a device."""
         return KnownDegradation(send(self.kernels, device), send(self.noise, device))
+
+
+@dataclass(frozen=True)
+class EstimatedDegradation:
+    """What a model read off B images: a Gaussian kernel and a noise level for each."""
+
+    covariance: Tensor  # (B, 3): variance along x (columns), along y (rows), covariance; squared HR pixels
+    noise: Tensor  # (B,): standard deviation, grey levels of 0 to 255

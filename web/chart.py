@@ -1,20 +1,31 @@
-"""The code of an image as a chart for the page."""
+"""The estimated blur kernel of an image as a chart for the page."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from data.degradation.kernels import kernels_of_covariance
+from utils.known_degradation import EstimatedDegradation
 
-def draw_code(code: np.ndarray) -> np.ndarray:
-    """Draw a code (D,) as bars; (H, W, 3) uint8."""
-    figure = Figure(figsize=(9, 2.1), dpi=110, layout="constrained")
+KERNEL_SIZE = 21
+
+
+def draw_kernel(estimate: EstimatedDegradation) -> np.ndarray:
+    """Draw the kernel of one image, a Gaussian, in pixels of the result; (H, W, 3) uint8."""
+    kernel = kernels_of_covariance(estimate.covariance.cpu(), size=KERNEL_SIZE)[0].numpy()
+    reach = KERNEL_SIZE / 2
+    figure = Figure(figsize=(3.4, 3.0), dpi=110, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.bar(np.arange(len(code)), code, width=0.9, color=np.where(code >= 0, "#d9603b", "#3b78d9"))
-    axes.axhline(0, color="#888888", linewidth=0.6)
-    axes.set_xlim(-1, len(code))
-    axes.set_xlabel(f"the {len(code)} numbers of the code", fontsize=9)
+    axes.imshow(kernel, cmap="magma", extent=(-reach, reach, reach, -reach))
+    axes.set_xlabel("pixels of the result", fontsize=9)
     axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def describe(estimate: EstimatedDegradation) -> str:
+    """Say in a sentence how wide the blur is, as standard deviations along its axes."""
+    var_x, var_y, cov = estimate.covariance[0].tolist()
+    narrow, wide = np.sqrt(np.linalg.eigvalsh([[var_x, cov], [cov, var_y]]).clip(min=0))
+    return f"A blur of {wide:.1f} by {narrow:.1f} pixels (standard deviations along its axes, in pixels of the result)."

@@ -6,20 +6,16 @@ import gradio as gr
 import numpy as np
 
 from restore.sources import SUFFIXES
-from web.chart import draw_code
+from web.chart import describe, draw_kernel
 from web.service import Service
 
 TITLE = "CDSR: blind super-resolution"
 INTRODUCTION = """# Upscale an image
-From the image alone, an encoder computes a code of its content and degradation; the network enlarges the image
-accordingly. Photographs that are small, soft or scaled down gain most.
+The model estimates from the image alone how it was degraded, and enlarges it accordingly. Photographs that are small,
+soft or scaled down gain most.
 
 PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF, up to {megapixels:g} megapixels. Depth, transparency, profile and metadata
 stay. Files are removed after an hour."""
-CODE_EXPLAINED = (
-    "What the encoder computed from this image: one code of content and degradation together. It steers every block "
-    "of the network."
-)
 THEME = gr.themes.Soft(
     font=["system-ui", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"],
     font_mono=["ui-monospace", "DejaVu Sans Mono", "monospace"],
@@ -53,7 +49,7 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         model: str,
         scale: int,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> tuple[tuple[np.ndarray, np.ndarray], str, np.ndarray, str, gr.Column]:
+    ) -> tuple[tuple[np.ndarray, np.ndarray], str, str, gr.Image, str, gr.Column]:
         if upload is None:
             raise gr.Error("Drop an image first.", title="No image", print_exception=False)
         try:
@@ -63,7 +59,10 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         except (ValueError, OSError) as error:
             raise gr.Error(str(error), title="Not upscaled", print_exception=False) from error
         images = (result.bicubic, result.restored)
-        return images, str(result.path), draw_code(result.code), result.description, gr.Column(visible=True)
+        estimate = result.estimate
+        kernel = gr.Image(visible=False) if estimate is None else gr.Image(draw_kernel(estimate), visible=True)
+        said = "This model estimates no kernel." if estimate is None else describe(estimate)
+        return images, str(result.path), said, kernel, result.description, gr.Column(visible=True)
 
     models = service.models()
     scales = service.scales(models[0])
@@ -93,16 +92,16 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
                 max_height=700,
             )
             download = gr.File(label="Download", interactive=False, elem_id="download")
-            with gr.Accordion("The code of this image", open=True, elem_id="code"):
-                gr.Markdown(CODE_EXPLAINED)
-                code = gr.Image(show_label=False, interactive=False, buttons=[], container=False)
+            with gr.Accordion("The estimated blur of this image", open=True, elem_id="code"):
+                said = gr.Markdown()
+                kernel = gr.Image(show_label=False, interactive=False, buttons=[], container=False, width=374)
         upload.upload(check, upload, [upload, preview, status], queue=False, show_progress="hidden")
         upload.clear(lambda: (gr.Image(visible=False), ""), None, [preview, status], queue=False)
         model.change(offer_scales, model, scale, queue=False)
         button.click(
             upscale,
             [upload, model, scale],
-            [slider, download, code, status, results],
+            [slider, download, said, kernel, status, results],
             concurrency_limit=1,
             show_progress_on=status,
         )

@@ -22,6 +22,7 @@ from restore.plan import OutputOptions, plan
 from restore.restore import network_input, restore_file, restore_image
 from restore.sources import Source
 from utils.image import Image, count_pixels, read_image
+from utils.known_degradation import EstimatedDegradation
 
 NOISY = " (noisy images)"
 """Follows the name of a model where its shipped weights were trained with noise."""
@@ -43,14 +44,14 @@ class Result:
     Args:
         path: the file to download.
         bicubic, restored: what interpolation and the model make of it, (H, W, 3) uint8, shrunk alike to VIEW_SIDE.
-        code: of the encoder, (D,).
+        estimate: the degradation that the model read off the image; None where it reads none.
         description: sizes and time, in a line.
     """
 
     path: Path
     bicubic: np.ndarray
     restored: np.ndarray
-    code: np.ndarray
+    estimate: EstimatedDegradation | None
     description: str
 
 
@@ -164,7 +165,7 @@ class Service:
             path=target,
             bicubic=_view(bicubic, VIEW_SIDE),
             restored=_view(restored, VIEW_SIDE),
-            code=upscaler.code(network_input(image).to(self.device))[0].cpu().numpy(),
+            estimate=upscaler.estimate(network_input(image).to(self.device)),
             description=f"{sizes} pixels in {seconds:.1f} s{shrunk}",
         )
 

@@ -44,6 +44,14 @@ def gaussian_kernels(variance_1: Tensor, variance_2: Tensor, theta: Tensor, *, s
     return F.pad(kernel, (0, corner, 0, corner)).float()  # (..., size, size)
 
 
+def kernels_of_covariance(covariance: Tensor, *, size: int) -> Tensor:
+    """Draw centred Gaussians (N, size, size) of covariances (N, 3) as (xx, yy, xy), squared HR pixels."""
+    var_x, var_y, cov = covariance.double().unbind(dim=1)
+    half_sum, half_difference = (var_x + var_y) / 2, (((var_x - var_y) / 2).square() + cov.square()).sqrt()
+    theta = torch.atan2(2 * cov, var_x - var_y) / 2
+    return gaussian_kernels(half_sum + half_difference, half_sum - half_difference, theta, size=size)
+
+
 def block_covariances(
     mode: int, *, scale: int, rows: int, columns: int, seeds: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -72,15 +72,21 @@ def _training(folders: Iterable[Path]) -> list[tuple[str, str]]:
     return parts
 
 
-def _embeddings(folders: Iterable[Path]) -> list[tuple[str, dict[str, Any], str]]:
-    """Title, probes and maps of the codes, as `test.py --embeddings` wrote them."""
+def _embeddings(folders: Iterable[Path]) -> list[tuple[str, dict[str, Any], str, str]]:
+    """Title, probes, maps of the codes and estimated kernels (or ""), as `test.py --embeddings` wrote them."""
     paths = [path for folder in folders for path in sorted(folder.glob("embeddings_*.json"))]
     return [
         (
             path.stem.removeprefix("embeddings_"),
             json.loads(path.read_text(encoding="utf-8")),
-            data_uri(path.with_suffix(".png").read_bytes(), "png"),
+            _picture(path.with_suffix(".png")),
+            _picture(path.with_name(path.stem + "_kernels.png")),
         )
         for path in paths
         if path.with_suffix(".png").is_file()
     ]
+
+
+def _picture(path: Path) -> str:
+    """A PNG file as a data URI, empty where there is none."""
+    return data_uri(path.read_bytes(), "png") if path.is_file() else ""
