@@ -10,7 +10,7 @@ import torch
 
 from data import build_degradation, build_training_batches, build_validation_samples
 from model import save_model
-from option import Options, build_parser, parse_options
+from option import Options, parse_options
 from trainer import Interrupted, Trainer, TrainingStopped
 from training.build import build_schedule, build_training_step
 from training.validation import Validator
@@ -18,7 +18,10 @@ from utils import distributed
 from utils.checkpoint import StateStore
 from utils.device import has_fast_bf16, select_device
 from utils.randomness import seed_everything
-from utils.run import EXPERIMENT, RunLogger, log_to_console, logger, prepare_run, run_name
+from utils.run import RunLogger, log_to_console, logger, prepare_run
+
+CONTRASTIVE = {"c_weight", "positive", "queue_size"}
+"""Options of the contrastive loss."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,8 +60,8 @@ def train(args: Options) -> None:
     state, lines = load_state(args)
     training_step = build_training_step(args, degradation, device, state)
     model = training_step.model
-    if not model.is_contrastive:
-        warn_of_contrast(args)
+    for name in () if model.is_contrastive else sorted(CONTRASTIVE & args.changed.keys()):
+        logger.warning("--%s has no effect: %s has no contrastive loss", name, args.model)
     samples = build_validation_samples(args, degradation)
     variant = model.variant._asdict() if model.has_variants else {}
     args = args.replace(**variant)
@@ -106,34 +109,20 @@ def resolve_arithmetic(args: Options, device: torch.device) -> Options:
     return args.replace(precision=precision, channels_last=channels_last)
 
 
-def run_folder(args: Options) -> Path:
-    """Name the folder of the run."""
-    name = run_name(save=args.save, scale=args.scale, sample_mode=args.sample_mode, blur_type=args.blur_type)
-    return EXPERIMENT / name
-
-
 def load_state(args: Options) -> tuple[dict[str, Any] | None, list[str]]:
     """Read the state that `--resume` asks for, if it does; also returns lines to tell the user."""
     if not args.resume:
         return None, []
-    state, path, lines = StateStore(run_folder(args) / "state").load(args.resume)
+    state, path, lines = StateStore(args.run_folder / "state").load(args.resume)
     return state, [*lines, f"resumed from {path}"]
 
 
 def open_run(args: Options) -> Path:
     """Make the folder of the run."""
-    folder = run_folder(args)
     if distributed.rank() == 0:
-        prepare_run(folder, reset=args.reset, resume=bool(args.resume))
+        prepare_run(args.run_folder, reset=args.reset, resume=bool(args.resume))
     distributed.barrier()
-    return folder
-
-
-def warn_of_contrast(args: Options) -> None:
-    """Name the options that were given for a contrastive loss that there is not."""
-    for name in ("c_weight", "positive", "queue_size"):
-        if getattr(args, name) != build_parser().get_default(name):
-            logger.warning("--%s has no effect: %s has no contrastive loss", name, args.model)
+    return args.run_folder
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from training.optimizers import OPTIMIZERS
 from training.schedule import DECAY_TYPES
 from utils.device import PRECISIONS
 from utils.image import FILE_FORMATS
+from utils.run import EXPERIMENT
 
 FORMATS = ("auto", *(kind.suffixes[0].removeprefix(".") for kind in FILE_FORMATS))
 
@@ -49,11 +50,20 @@ class Options(argparse.Namespace):
         assert not unknown, unknown
         return Options(**vars(self) | changes)
 
-    def __str__(self) -> str:
-        """Those that differ from the parser's defaults, as flags."""
+    @property
+    def run_folder(self) -> Path:
+        """Folder of the run, named as the published code does: NAME_xS_MODE_BLUR."""
+        return EXPERIMENT / f"{self.save}_x{self.scale}_{self.sample_mode}_{self.blur_type.removesuffix('_gaussian')}"
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Those that differ from the parser's defaults."""
         parser = build_parser()
-        changed = {name: value for name, value in vars(self).items() if value != parser.get_default(name)}
-        return " ".join(f"--{name} {value}" for name, value in changed.items())
+        return {name: value for name, value in vars(self).items() if value != parser.get_default(name)}
+
+    def __str__(self) -> str:
+        """The changed ones, as flags."""
+        return " ".join(f"--{name} {value}" for name, value in self.changed.items())
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -134,19 +144,11 @@ def _add_hardware(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--device", default="auto", help="auto (the best one present), cpu, cuda, cuda:N or mps")
     group.add_argument("--n_GPUs", type=number(int, low=0), default=1, help="number of GPUs")
     group.add_argument("--seed", type=number(int, low=0), default=1, help="seed of every random choice")
+    group.add_argument("--precision", choices=PRECISIONS, help="arithmetic (default: bf16 on GPUs that have it)")
     group.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        help="arithmetic of the networks (default: bf16 on GPUs that have it, else single)",
+        "--channels_last", action=argparse.BooleanOptionalAction, help="memory layout (default: GPUs in low precision)"
     )
-    group.add_argument(
-        "--channels_last",
-        action=argparse.BooleanOptionalAction,
-        help="memory layout of the features (default: on GPUs in low precision)",
-    )
-    group.add_argument(
-        "--sync_bn", action="store_true", help="normalise by the statistics of the batch of all GPUs together"
-    )
+    group.add_argument("--sync_bn", action="store_true", help="batch statistics over all GPUs")
     group.add_argument("--compile", action="store_true", help="compile the networks for training (torch.compile)")
     group.add_argument("--deterministic", action="store_true", help="the same bits twice on a machine, slower on GPUs")
 
@@ -154,9 +156,7 @@ def _add_hardware(group: argparse._ArgumentGroup) -> None:
 def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dir_data", type=Path, help="folder of HR images, or the LMDB packed from one")
     group.add_argument("--data_train", default="DF2K", help="folder below --dir_data, where it has no images itself")
-    group.add_argument(
-        "--data_range", default="1-3450/801-810", help="training/validation images, counted from 1 by name"
-    )
+    group.add_argument("--data_range", default="1-3450/801-810", help="training/validation images, counted from 1")
     group.add_argument("--patch_size", type=number(int, low=12), default=48, help="side of a training patch, LR pixels")
     group.add_argument(
         "--context",
@@ -164,29 +164,19 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         default=0,
         help="side of what the encoder sees around a training patch, LR pixels (default: the patch alone)",
     )
-    group.add_argument(
-        "--data_resident", action="store_true", help="keep the training images on the device and cut patches there"
-    )
+    group.add_argument("--data_resident", action="store_true", help="keep the training images on the device")
     group.add_argument("--no_augment", action="store_true", help="no random flips and rotations")
     group.add_argument("--test_path", type=Path, default=Path("SRTestset"), help="folder of the test sets")
     group.add_argument("--test_sets", nargs="+", default=list(TEST_SETS), metavar="SET", help="names of the test sets")
-    group.add_argument(
-        "--protocol", choices=PROTOCOLS, help="kernels of the test (default: cdsr, or of --degradation dasr its own)"
-    )
+    group.add_argument("--protocol", choices=PROTOCOLS, help="kernels of the test (default: the degradation's own)")
 
 
 def _add_degradation(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--scale", type=number(int, low=min(SCALES), high=max(SCALES)), default=2, help="upscaling factor, 1 to 4"
-    )
+    group.add_argument("--scale", type=number(int, low=min(SCALES), high=max(SCALES)), default=2, help="1 to 4")
     group.add_argument("--degradation", choices=DEGRADATIONS, default="cdsr", help="convention of kernels and sampling")
     group.add_argument("--blur_kernel", type=count, default=21, help="side of the blur kernel, HR pixels, odd")
     group.add_argument("--blur_type", choices=BLUR_TYPES, default="aniso_gaussian")
-    group.add_argument(
-        "--sample_mode",
-        choices=SAMPLE_MODES,
-        help="plain subsampling, or antialiased bicubic (default: as the convention has it)",
-    )
+    group.add_argument("--sample_mode", choices=SAMPLE_MODES, help="downsampling (default: the convention's)")
     group.add_argument("--sv_mode", type=int, choices=SV_MODES, default=0, help="spatially variant blur, 0: none")
     group.add_argument("--noise", type=non_negative, default=0.0, help="noise level, grey levels of 0 to 255")
     group.add_argument("--sig_min", type=non_negative, help="smallest width; cdsr aniso: variance, else std deviation")
@@ -291,7 +281,9 @@ def _add_optimization(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--lr_sr", type=positive, default=1e-4, help="learning rate of the joint phase")
     group.add_argument("--lr_decay_encoder", type=count, default=60, help="epochs between steps, encoder phase")
     group.add_argument("--lr_decay_sr", type=count, default=125, help="epochs between steps, joint phase")
-    group.add_argument("--decay_type", default="step", help="step, step_A_B (at epochs A, B) or cosine")
+    group.add_argument(
+        "--decay_type", default="step", help="step, step_A_B (at epochs A, B), cosine, constant or constant_N"
+    )
     group.add_argument("--gamma_encoder", type=positive, default=0.1, help="factor of a step, encoder phase")
     group.add_argument("--gamma_sr", type=positive, default=0.5, help="factor of a step, joint phase")
     group.add_argument("--optimizer", choices=OPTIMIZERS, default="ADAM")
@@ -311,25 +303,16 @@ def _add_testing(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--test_only", action="store_true", help="main.py: evaluate on the test sets, do not train")
     group.add_argument("--self_ensemble", action="store_true", help="average over the 8 flips and rotations")
     group.add_argument("--save_results", action="store_true", help="write the SR images")
-    group.add_argument(
-        "--metrics", nargs="+", choices=METRICS, default=["psnr", "ssim"], help="psnr and ssim: on Y; rgb: PSNR on RGB"
-    )
+    group.add_argument("--metrics", nargs="+", choices=METRICS, default=["psnr", "ssim"], help="psnr, ssim: on Y")
     group.add_argument("--profile", action="store_true", help="time each image alone; memory, size, multiply-adds")
     group.add_argument("--report", action="store_true", help="write a report with images beside the results")
     group.add_argument("--embeddings", action="store_true", help="measure and draw what the encoder's codes tell")
 
 
 def _add_images(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--dir_demo", nargs="+", metavar="PATH", help="upscale these files, folders and patterns instead of a test set"
-    )
+    group.add_argument("--dir_demo", nargs="+", metavar="PATH", help="upscale these files, folders and patterns")
     group.add_argument("--results", type=Path, help="where results are written (default: inside the run)")
-    group.add_argument(
-        "--format",
-        choices=FORMATS,
-        default="auto",
-        help="of the results (default auto: each image's own)",
-    )
+    group.add_argument("--format", choices=FORMATS, default="auto", help="of the results; auto: each image's own")
     group.add_argument(
         "--quality", type=number(int, low=1, high=100), default=95, help="of JPEG, WebP (100: lossless) and AVIF"
     )

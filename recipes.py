@@ -13,23 +13,28 @@ class Recipe(NamedTuple):
     options: dict[str, Any]
 
 
-_PAPER_SOURCE = "CDSR (Zhou et al., ACM MM 2022), section 4.1, and its published code."
-_PAPER = {
-    "model": "CDSR",
-    "degradation": "cdsr",
-    "blur_type": "aniso_gaussian",
-    "sample_mode": "s-fold",
+_COMMON = {
     "blur_kernel": 21,
     "noise": 0.0,
     "patch_size": 48,
     "batch_size": 32,
     "test_every": 1000,
-    "epochs_encoder": -1,
-    "epochs_sr": 700,
-    "freeze_epoch": 600,
     "lr_sr": 1e-4,
     "lr_decay_sr": 125,
     "gamma_sr": 0.5,
+}
+"""What both papers say."""
+
+_PAPER_SOURCE = "CDSR (Zhou et al., ACM MM 2022), section 4.1, and its published code."
+_PAPER = {
+    **_COMMON,
+    "model": "CDSR",
+    "degradation": "cdsr",
+    "blur_type": "aniso_gaussian",
+    "sample_mode": "s-fold",
+    "epochs_encoder": -1,
+    "epochs_sr": 700,
+    "freeze_epoch": 600,
 }
 _X2 = {"scale": 2, "sig_min": 0.35, "sig_max": 5.0}
 _X3 = {"scale": 3, "sig_min": 0.525, "sig_max": 7.5}
@@ -87,23 +92,16 @@ _SMALL = {
 
 _DASR_SOURCE = "DASR (Wang et al., CVPR 2021), section 4.1, and its published code; its own degradation."
 _DASR = {
+    **_COMMON,
     "model": "DASR",
     "degradation": "dasr",
     "blur_type": "iso_gaussian",
-    "blur_kernel": 21,
-    "noise": 0.0,
-    "patch_size": 48,
-    "batch_size": 32,
-    "test_every": 1000,
     "epochs_encoder": 100,
     "epochs_sr": 500,
     "freeze_epoch": 600,  # never
     "lr_encoder": 1e-3,
     "lr_decay_encoder": 60,
     "gamma_encoder": 0.1,
-    "lr_sr": 1e-4,
-    "lr_decay_sr": 125,
-    "gamma_sr": 0.5,
 }
 _QUICK = {
     **_PAPER,

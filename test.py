@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from data import build_protocol, build_test_samples
+from data import build_protocol
 from data.protocol import Protocol
 from data.samples import Testset
+from data.test_sets import load_testset
 from evaluation.embeddings import collect_embeddings, write_embeddings
 from evaluation.estimates import collect_estimates
 from evaluation.report import write_report
@@ -17,8 +18,8 @@ from evaluation.report.showcase import write_showcase
 from evaluation.rowlog import remove_parts
 from evaluation.sets import evaluate_sets
 from evaluation.shard import Shard, join_shard
-from inference.upscaler import Upscaler
-from model import build_model, grid_shift, load_model, usual_variant, variant_in
+from inference.upscaler import Upscaler, grid_shift
+from model import build_model, load_model, usual_variant, variant_in
 from model.pretrained import shipped_weights
 from option import Options, parse_options
 from restore.plan import OutputOptions, plan
@@ -28,7 +29,7 @@ from utils import distributed
 from utils.device import select_device
 from utils.files import sha256
 from utils.randomness import seed_everything
-from utils.run import EXPERIMENT, log_to_console, logger, run_name
+from utils.run import log_to_console, logger
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,8 +103,7 @@ def results_folder(args: Options) -> Path:
         return args.results
     if args.pre_train and args.pre_train.resolve().parent.name == "model":
         return args.pre_train.resolve().parent.parent / "results"
-    name = run_name(save=args.save, scale=args.scale, sample_mode=args.sample_mode, blur_type=args.blur_type)
-    return EXPERIMENT / name / "results"
+    return args.run_folder / "results"
 
 
 def open_sets(args: Options, protocol: Protocol) -> dict[str, Testset]:
@@ -111,7 +111,7 @@ def open_sets(args: Options, protocol: Protocol) -> dict[str, Testset]:
     testsets = {}
     for name in dict.fromkeys(args.test_sets):
         try:
-            testsets[name] = build_test_samples(args, name, protocol)
+            testsets[name] = load_testset(args.test_path, name, protocol)
         except ValueError as error:
             logger.error("error: %s", error)
     return testsets

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 import test
-from evaluation.plots import side_by_side
+from examples.side_by_side import side_by_side
 from inference.tiles import overlap_of, tile_starts
-from inference.upscaler import Upscaler
-from model import create_model, grid_shift, open_model
+from inference.upscaler import Upscaler, grid_shift
+from model import create_model, open_model
 from restore.restore import restore_image
 from utils.device import peak_memory
 from utils.image import Image, read_image, read_rgb, to_tensor, write_image

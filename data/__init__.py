@@ -15,7 +15,6 @@ from data.protocol import Protocol
 from data.protocols import get_protocol, protocol_of_kernel
 from data.resident import ResidentCrops
 from data.sources import CACHE_BYTES, FolderSource, ImageSource, open_source
-from data.test_sets import Testset, load_testset
 from data.training_set import TrainingSet
 from data.validation import ValidationSet
 from data.workers import init_worker
@@ -79,11 +78,6 @@ def build_protocol(args: Namespace) -> Protocol:
     if args.protocol is None and degradation.fixed_kernel is not None:
         return protocol_of_kernel(degradation.config)
     return get_protocol(args.protocol or degradation.default_protocol, args.scale, args.noise, args.sv_mode)
-
-
-def build_test_samples(args: Namespace, name: str, protocol: Protocol) -> Testset:
-    """A test set of `--test_path`, prepared or plain."""
-    return load_testset(args.test_path, name, protocol)
 
 
 def _build_training_set(

@@ -45,8 +45,8 @@ def build(testset: PlainTestset, out: Path, *, reset: bool = False, progress: bo
             folder.mkdir(parents=True)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for i, image in enumerate(tqdm(testset.images, desc=target.name, disable=not progress)):
-                samples = testset[i * len(test_kernels) : (i + 1) * len(test_kernels)]
-                _write_hr(target / protocol.hr_folder, image, samples[0].hr, protocol, reset)
+                samples = [testset[i * len(test_kernels) + k] for k in range(len(test_kernels))]
+                _write_hr(target / protocol.layout.hr_folder, image, samples[0].hr, protocol, reset)
                 paths = [partial[protocol.lr_folder(c)] / f"{protocol.lr_stem(image, c)}.png" for c in test_kernels]
                 list(pool.map(write_image, paths, [sample.lr for sample in samples]))
         for name, folder in partial.items():
@@ -70,15 +70,10 @@ def check_target(target: Path, protocol: Protocol, reset: bool) -> None:
 def read_manifest(target: Path) -> dict[str, Any]:
     """The manifest of a prepared folder, empty where there is none."""
     path = target / MANIFEST
-    if not path.exists():
-        return {}
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError) as error:
         raise TestsetError(f"{path} is not a manifest ({error}): move it away") from error
-    if not isinstance(manifest, dict):
-        raise TestsetError(f"{path} is not a manifest: move it away")
-    return manifest
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -128,28 +123,23 @@ def _write_hr(folder: Path, image: str, hr: np.ndarray, protocol: Protocol, rese
             written = path
         else:
             with replacing(path) as temporary:
-                _copy(written, temporary)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Link, which takes no space, where the file system can."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+                try:
+                    os.link(written, temporary)  # takes no space
+                except OSError:  # the file system has no links
+                    shutil.copyfile(written, temporary)
 
 
 def _extend(manifest: dict[str, Any], target: Path, testset: PlainTestset) -> dict[str, Any]:
     """Add what was made to the manifest of what was there."""
     protocol = testset.protocol
     files = manifest.get("files", {})
-    for folder in (protocol.hr_folder, *lr_folders(protocol)):
+    for folder in (protocol.layout.hr_folder, *lr_folders(protocol)):
         files = {name: digest for name, digest in files.items() if not name.startswith(f"{folder}/")}
         files |= {f"{folder}/{path.name}": sha256(path) for path in list_images(target / folder)}
     how = {
         "protocol": protocol.describe(),
         "images": list(testset.images),
-        "hr_folder": protocol.hr_folder,
+        "hr_folder": protocol.layout.hr_folder,
         "lr_folders": lr_folders(protocol),
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
     }

@@ -4,6 +4,7 @@ Each image is one value, its (H, W, 3) uint8 RGB pixels row by row, under its ei
 with format, version, names and sizes, and the SHA-256 of these. `data/build_lmdb.py` writes it.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -61,12 +62,10 @@ class LmdbSource:
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "LmdbSource":
         """The same set with these images alone, in this order."""
-        chosen = object.__new__(LmdbSource)
-        chosen.path = self.path
+        chosen = copy.copy(self)
         chosen.names = [self.names[i] for i in indices]
         chosen.sizes = self.sizes[np.asarray(indices, np.int64)]
         chosen._keys = [self._keys[i] for i in indices]
-        chosen._reader = None
         return chosen
 
     def __getstate__(self) -> dict[str, Any]:  # a worker that is spawned, not forked, opens the file itself
@@ -80,10 +79,6 @@ class LmdbSource:
         value = self._reader.get(self._keys[index])
         assert value is not None  # seen by __init__, and nobody writes to the file
         return np.frombuffer(value, np.uint8).reshape(height, width, 3)
-
-    def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
-        """(patch, patch, 3) uint8 RGB, its upper-left corner at row `top` and column `left`."""
-        return self.image(index)[top : top + patch, left : left + patch]
 
 
 def _digest(images: list[dict[str, Any]]) -> str:

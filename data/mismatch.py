@@ -1,10 +1,9 @@
 """Whether a checkpoint is tested on what it was trained for."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from data.degradation import DegradationConfig, create_degradation
+from data.degradation import Degradation, described_degradation
 from data.protocol import Protocol
 
 UNKNOWN = "the checkpoint does not say what it was trained for (published files do not): compare it with the protocol"
@@ -16,15 +15,13 @@ def mismatches(trained_for: Mapping[str, Any], protocol: Protocol) -> list[str]:
 
     trained_for: the checkpoint's metadata, `Degradation.describe()` and more; empty for a published file.
     """
-    names = {field.name for field in dataclasses.fields(DegradationConfig)}
-    known = {name: value for name, value in trained_for.items() if name in names}
-    if not known:
-        return [UNKNOWN]
     try:
-        trained = DegradationConfig(**known)
-    except (TypeError, ValueError) as error:
+        degradation = described_degradation(trained_for)
+    except ValueError as error:
         return [f"the checkpoint's description of its training cannot be read ({error})"]
-    tested = protocol.config
+    if degradation is None:
+        return [UNKNOWN]
+    trained, tested = degradation.config, protocol.config
     found = [
         f"trained for {title} {ours}, tested on {theirs}"
         for title, ours, theirs in (
@@ -37,16 +34,16 @@ def mismatches(trained_for: Mapping[str, Any], protocol: Protocol) -> list[str]:
     ]
     if tested.noise > trained.noise:
         found.append(f"trained with noise up to {trained.noise:g}, tested on {tested.noise:g}")
-    return found + _kernel_mismatches(trained, protocol)
+    return found + _kernel_mismatches(degradation, protocol)
 
 
-def _kernel_mismatches(trained: DegradationConfig, protocol: Protocol) -> list[str]:
-    kernels = protocol.test_kernels
+def _kernel_mismatches(degradation: Degradation, protocol: Protocol) -> list[str]:
+    trained, kernels = degradation.config, protocol.test_kernels
     is_variant = any(kernel.sv_mode for kernel in kernels)
     if is_variant != bool(trained.sv_mode):
         blurs = "one kernel for a whole image", "spatially variant blur"
         return [f"trained with {blurs[trained.sv_mode > 0]}, tested on {blurs[is_variant]}"]
-    variance_range = create_degradation(trained).variance_range
+    variance_range = degradation.variance_range
     if is_variant or variance_range is None:
         return []
     found = []

@@ -91,11 +91,6 @@ class Protocol:
         height, width = (length // self.scale * self.scale for length in hr.shape[:2])
         return hr[:height, :width]
 
-    @property
-    def hr_folder(self) -> str:
-        """Folder of HR images in a prepared set."""
-        return self.layout.hr_folder
-
     def lr_folder(self, test_kernel: TestKernel) -> str:
         """Folder of LR images in a prepared set."""
         family = f"mode{test_kernel.sv_mode}" if self.layout.has_mode_folders else self.name

@@ -2,9 +2,9 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Sample:
     known_degradation: KnownDegradation | None = None
 
 
-class Samples(Sequence[Sample], ABC):
+class Samples(ABC):
     """Samples by index. A broken file raises ImageError, a ValueError, for its own samples only."""
 
     @property
@@ -46,22 +46,19 @@ class Samples(Sequence[Sample], ABC):
         """Number of samples."""
         return len(self.keys)
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
+    def __getitem__(self, index: int) -> Sample:
+        """Read a sample; from the end where the index is below 0."""
+        return self.read(range(len(self))[index])
 
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        """Read a sample or several."""
-        indices = range(len(self))[index]
-        return self.read(indices) if isinstance(indices, int) else [self.read(i) for i in indices]
+    def __iter__(self) -> Iterator[Sample]:
+        """Read all, one after another."""
+        return map(self.read, range(len(self)))
 
 
 class Testset(Samples):
     """All test kernels of an image before the next image.
 
-    Threads may share it (they take turns), and it may be passed to other processes.
+    Threads may share it: they take turns.
     """
 
     __test__ = False
@@ -85,11 +82,3 @@ class Testset(Samples):
     @abstractmethod
     def _read(self, image: str, test_kernel: TestKernel) -> Sample:
         """One sample."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the lock and what is kept behind."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_kept")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Come with a lock of one's own."""
-        self.__dict__.update(state, _lock=threading.Lock(), _kept=None)

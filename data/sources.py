@@ -30,10 +30,7 @@ class ImageSource(Protocol):
         """The same source with these images alone, in this order."""
 
     def image(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB; ImageError if it cannot be read."""
-
-    def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
-        """(patch, patch, 3) uint8 RGB, perhaps a view, its corner at row `top`, column `left`; errors as `image`."""
+        """(H, W, 3) uint8 RGB, perhaps read-only; ImageError if it cannot be read."""
 
 
 class FolderSource:
@@ -69,10 +66,6 @@ class FolderSource:
         while self._cached_bytes > self.cache_bytes and len(self._cache) > 1:
             self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return image
-
-    def crop(self, index: int, top: int, left: int, patch: int) -> np.ndarray:
-        """(patch, patch, 3) uint8 RGB view, its upper-left corner at row `top` and column `left`."""
-        return self.image(index)[top : top + patch, left : left + patch]
 
 
 def open_source(

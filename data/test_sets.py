@@ -42,7 +42,7 @@ class PreparedTestset(Testset):
 
     def __init__(self, name: str, protocol: Protocol, folder: Path) -> None:
         self.folder = folder
-        self._hr = _by_stem(folder / protocol.hr_folder)
+        self._hr = _by_stem(folder / protocol.layout.hr_folder)
         self._lr = {name: _by_stem(folder / name) for name in lr_folders(protocol)}
         super().__init__(name, protocol, self._find_images(protocol))
         self._check_pairs()
@@ -78,7 +78,7 @@ class PreparedTestset(Testset):
                 if lr and hr:
                     continue
                 lr_path = lr or self.folder / protocol.lr_folder(test_kernel) / f"{lr_stem}.png"
-                hr_path = hr or self.folder / protocol.hr_folder / f"{hr_stem}.png"
+                hr_path = hr or self.folder / protocol.layout.hr_folder / f"{hr_stem}.png"
                 missing = " and ".join(str(path) for path, found in ((hr_path, hr), (lr_path, lr)) if not found)
                 raise TestsetError(
                     f"HR and LR do not pair: {hr_path} and {lr_path} belong together, but there is no {missing}; "
@@ -117,7 +117,7 @@ def load_testset(root: Path, name: str, protocol: Protocol) -> Testset:
             f"no folder {root}: it should hold the test sets, such as\n{expected_tree(root, name, protocol)}"
         )
     prepared, plain = root / f"{name}_x{protocol.scale}", root / name
-    wanted = [prepared / folder for folder in (*lr_folders(protocol), protocol.hr_folder)]
+    wanted = [prepared / folder for folder in (*lr_folders(protocol), protocol.layout.hr_folder)]
     missing = ", ".join(str(folder) for folder in wanted if not folder.is_dir())
     if not missing:
         return PreparedTestset(name, protocol, prepared)
@@ -150,7 +150,7 @@ def expected_tree(root: Path, name: str, protocol: Protocol) -> str:
     prepared, test_kernel = f"{root / name}_x{protocol.scale}", protocol.test_kernels[0]
     return (
         f"  {root / name}/IMAGE.png (HR images, degraded on the fly)\n"
-        f"  {prepared}/{protocol.hr_folder}/{protocol.hr_stem('IMAGE', test_kernel)}.png\n"
+        f"  {prepared}/{protocol.layout.hr_folder}/{protocol.hr_stem('IMAGE', test_kernel)}.png\n"
         f"  {prepared}/{protocol.lr_folder(test_kernel)}/{protocol.lr_stem('IMAGE', test_kernel)}.png"
         " (prepared with python -m data.build_testset)"
     )

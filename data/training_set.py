@@ -111,11 +111,14 @@ class TrainingSet(Dataset[torch.Tensor]):
         for index in (i % num_images for i in range(image, image + num_images)):
             if self._broken[index] or index == other_than:
                 continue
-            room = self.source.sizes[index] - self.patch + 1
-            try:  # the corner is unchanged by % unless another image stands in
-                return index, [self.source.crop(index, y, x, self.patch) for y, x in (corners % room).tolist()]
+            try:
+                pixels = self.source.image(index)
             except ImageError as error:
                 self._set_broken(index, error)
+                continue
+            room, side = self.source.sizes[index] - self.patch + 1, self.patch
+            # The corner is unchanged by % unless another image stands in.
+            return index, [pixels[y : y + side, x : x + side] for y, x in (corners % room).tolist()]
         raise TrainingSetError("no training image can be read any more: is --dir_data still there and whole?")
 
     def _set_broken(self, image: int, error: ImageError) -> None:

@@ -23,12 +23,12 @@ from tqdm import tqdm
 from data.samples import Samples
 from evaluation.codes import COLLAPSED, code_spread
 from evaluation.estimates import Estimates, draw_estimates
-from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR
+from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from evaluation.probe import SEED, Points, probe
 from inference.upscaler import code_of
+from model.network import Network
 from utils.files import replacing, write_json
 from utils.image import to_tensor
-from utils.interfaces import SuperResolver
 
 LARGEST_LEGEND = 12
 MARKERS = "osD^vP*X<>ph"
@@ -49,7 +49,7 @@ class Embeddings:
 
 
 @torch.inference_mode()
-def collect_embeddings(model: SuperResolver, samples: Mapping[str, Samples], *, device: torch.device) -> Embeddings:
+def collect_embeddings(model: Network, samples: Mapping[str, Samples], *, device: torch.device) -> Embeddings:
     """Encode every sample of every set; one that is corrupt is left out."""
     codes, kernels, images = [], [], []
     for name, testset in samples.items():
@@ -108,8 +108,7 @@ def draw_embeddings(embeddings: Embeddings, path: Path) -> None:
     for row, (name, points) in zip(grid, planes.items(), strict=True):
         _scatter(row[0], points, embeddings.kernels, f"{name}, coloured by kernel")
         _scatter(row[1], points, embeddings.images, f"{name}, coloured by image")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, facecolor="white")
+    save_figure(figure, path)
 
 
 def _pca(codes: Points) -> Points:

@@ -14,11 +14,10 @@ from tqdm import tqdm
 
 from data.degradation.kernels import kernels_of_covariance
 from data.samples import Samples
-from evaluation.plots import DPI, SOFT_COLOUR, TEXT_COLOUR
+from evaluation.plots import DPI, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from model.degradation_head import kernel_covariance
-from utils.files import replacing
+from model.network import Network
 from utils.image import to_tensor
-from utils.interfaces import SuperResolver
 
 KERNEL_SIZE = 21
 NUM_SHOWN = 4
@@ -55,9 +54,7 @@ class Estimates:
 
 
 @torch.inference_mode()
-def collect_estimates(
-    model: SuperResolver, testsets: Mapping[str, Samples], *, device: torch.device
-) -> Estimates | None:
+def collect_estimates(model: Network, testsets: Mapping[str, Samples], *, device: torch.device) -> Estimates | None:
     """Read every sample whose degradation is known; None where the model reads nothing."""
     found: list[tuple[Any, ...]] = []
     for name, testset in testsets.items():
@@ -105,5 +102,4 @@ def draw_estimates(estimates: Estimates, path: Path) -> None:
             axes.imshow(kernel, cmap="magma", vmin=0, vmax=kernels[0].max())
             axes.set_axis_off()
             axes.set_title(title, fontsize=8, color=TEXT_COLOUR if axes is row[0] else SOFT_COLOUR)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, facecolor="white")
+    save_figure(figure, path)

@@ -12,14 +12,14 @@ grey image is measured like any other, as RGB on Y.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
-if TYPE_CHECKING:
-    import torch
+from evaluation.lpips import load_lpips
 
 PEAK = 255.0
 # R, G, B and constant of BT.601 for 8-bit input, "studio" range: black is 16, white is 235.
@@ -49,14 +49,12 @@ def psnr_y(sr: Image, hr: Image, border: int) -> float:
 
     sr, hr: (H, W, 3) uint8 RGB of equal size. border: pixels cut off each side first, by custom the scale.
     """
-    _check_pair(sr, hr, border)
-    return _psnr(rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border)))
+    return _psnr(*map(rgb_to_y, _shave_pair(sr, hr, border)))
 
 
 def psnr_rgb(sr: Image, hr: Image, border: int) -> float:
     """PSNR over the three channels together, in dB; otherwise as `psnr_y`."""
-    _check_pair(sr, hr, border)
-    return _psnr(_shave(sr, border).astype(np.float64), _shave(hr, border).astype(np.float64))
+    return _psnr(*(image.astype(np.float64) for image in _shave_pair(sr, hr, border)))
 
 
 def ssim_y(sr: Image, hr: Image, border: int) -> float:
@@ -66,8 +64,7 @@ def ssim_y(sr: Image, hr: Image, border: int) -> float:
 
     sr, hr: (H, W, 3) uint8 RGB of equal size, at least 11 pixels a side once `border` pixels are cut off each side.
     """
-    _check_pair(sr, hr, border)
-    first, second = rgb_to_y(_shave(sr, border)), rgb_to_y(_shave(hr, border))
+    first, second = map(rgb_to_y, _shave_pair(sr, hr, border))
     if min(first.shape) < SSIM_WINDOW:
         raise ValueError(
             f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels and has {first.shape[1]}x{first.shape[0]} "
@@ -83,16 +80,9 @@ def ssim_y(sr: Image, hr: Image, border: int) -> float:
     return float(np.mean(luminance * contrast_structure))
 
 
-def _lpips(device: "torch.device") -> Measure:
-    from evaluation.lpips import load_lpips  # imports PyTorch, which the options do without
-
+def _lpips(device: torch.device) -> Measure:
     distance = load_lpips(device)
-
-    def lpips(sr: Image, hr: Image, border: int) -> float:
-        _check_pair(sr, hr, border)
-        return distance(_shave(sr, border), _shave(hr, border))
-
-    return lpips
+    return lambda sr, hr, border: distance(*_shave_pair(sr, hr, border))
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,7 @@ class Metric:
     title: str
     decimals: int
     definition: str
-    load: Callable[["torch.device"], Measure]
+    load: Callable[[torch.device], Measure]
 
 
 METRICS: dict[str, Metric] = {
@@ -113,7 +103,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def load_metrics(names: Iterable[str], device: "torch.device") -> dict[str, Measure]:
+def load_metrics(names: Iterable[str], device: torch.device) -> dict[str, Measure]:
     """Look up metrics by name.
 
     Raises:
@@ -159,7 +149,8 @@ def _check_image(image: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} has the shape {image.shape}; allowed is (height, width, 3), RGB")
 
 
-def _check_pair(sr: np.ndarray, hr: np.ndarray, border: int) -> None:
+def _shave_pair(sr: np.ndarray, hr: np.ndarray, border: int) -> tuple[np.ndarray, np.ndarray]:
+    """Check that two images pair, and cut their borders off."""
     _check_image(sr, "sr")
     _check_image(hr, "hr")
     if sr.shape != hr.shape:
@@ -172,3 +163,4 @@ def _check_pair(sr: np.ndarray, hr: np.ndarray, border: int) -> None:
             f"border {border} leaves nothing of an image of {sr.shape[1]}x{sr.shape[0]} (width x height); allowed is "
             f"0 to {(min(sr.shape[:2]) - 1) // 2}"
         )
+    return _shave(sr, border), _shave(hr, border)

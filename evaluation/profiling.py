@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from inference.upscaler import code_of
-from utils.interfaces import SuperResolver
+from model.network import Network
 from utils.known_degradation import KnownDegradation
 
 HR_SIZE = (720, 1280)
@@ -44,12 +43,11 @@ class Profile(Cost):
         return {**times, **super().columns()}
 
 
-def model_cost(model: SuperResolver, known_degradation: KnownDegradation | None = None) -> Cost:
+def model_cost(model: Network, known_degradation: KnownDegradation | None = None) -> Cost:
     """Count on tensors without data; encoder and SR network together, as they are used in testing.
 
     known_degradation: of one image, whichever; for a model that has to be told.
     """
-    assert isinstance(model, nn.Module)
     lr_size = HR_SIZE[0] // model.scale, HR_SIZE[1] // model.scale
     parameters = sum(parameter.numel() for parameter in model.parameters())
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FlopCounterMode(display=False) as counter:

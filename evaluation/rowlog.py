@@ -1,5 +1,6 @@
 """The rows of an evaluation as they come, so that an interrupted one resumes."""
 
+import glob
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -70,7 +71,4 @@ def _part(stem: Path, part: int) -> Path:
 
 
 def _parts(stem: Path) -> list[Path]:
-    if not stem.parent.is_dir():
-        return []
-    prefix, suffix = f"{stem.name}.part", ".jsonl"
-    return sorted(path for path in stem.parent.iterdir() if path.name.startswith(prefix) and path.suffix == suffix)
+    return sorted(stem.parent.glob(f"{glob.escape(stem.name)}.part*.jsonl"))

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import torch
 
-from inference.upscaler import Upscaler
-from model import create_model, grid_shift, load_model
+from inference.upscaler import Upscaler, grid_shift
+from model import create_model, load_model
 from model.pretrained import pretrained_path
 from utils.image import list_images, middle, read_rgb, to_tensor, to_uint8, write_image
 

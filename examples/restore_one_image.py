@@ -7,8 +7,8 @@ profile and metadata.
 import sys
 from pathlib import Path
 
-from inference.upscaler import Upscaler
-from model import grid_shift, open_model
+from inference.upscaler import Upscaler, grid_shift
+from model import open_model
 from model.pretrained import pretrained_path
 from restore.restore import restore_image
 from utils.device import select_device

@@ -63,7 +63,7 @@ def train_a_piece(argv: list[str] | None = None) -> int:
     parser.add_argument("--moments", choices=MOMENTS, default="second", help="which averages of Adam travel")
     parser.add_argument("words", nargs="+", metavar="OPTIONS", help="of main.py, after --")
     args = parser.parse_args(argv)
-    run = main.run_folder(parse_options(args.words))
+    run = parse_options(args.words).run_folder
     more = ["--resume", "-1"] if take_up(args.carry, run) else []
     code = main.main([*args.words, "--time_limit", args.time_limit, *more])
     if code == 0 and torch.cuda.is_available():

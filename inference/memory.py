@@ -38,10 +38,10 @@ def _cgroup(limit: str, used: str, root: Path = Path("/sys/fs/cgroup")) -> int |
         return None
 
 
-def bytes_per_pixel(model: object) -> int:
+def bytes_per_pixel(model: nn.Module) -> int:
     """Estimate what the SR network takes for each LR pixel of a tile, in float32."""
     widths, enlarged = [64], 1
-    for layer in model.modules() if isinstance(model, nn.Module) else ():
+    for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
             widths.append(enlarged * (layer.in_channels + layer.out_channels))
         elif isinstance(layer, nn.PixelShuffle):  # what comes after it works on more pixels
@@ -49,7 +49,7 @@ def bytes_per_pixel(model: object) -> int:
     return 4 * LIVE_COPIES * max(widths)
 
 
-def choose_tile(model: object, device: torch.device, *, free: int | None = None) -> int:
+def choose_tile(model: nn.Module, device: torch.device, *, free: int | None = None) -> int:
     """Side of the largest tile that the free memory allows, a multiple of 16, in LR pixels."""
     free = free_bytes(device) if free is None else free
     side = int((SHARE * free / bytes_per_pixel(model)) ** 0.5)

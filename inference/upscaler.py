@@ -1,16 +1,19 @@
 """From an LR image to its SR image: precision, tiles, flips and rotations around a model."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from data.degradation import described_degradation
 from inference.memory import choose_tile, is_out_of_memory
 from inference.tiles import MIN_TILE, num_tiles, super_resolve_bands
+from model.network import Network, NonBlind
 from utils.device import autocast
-from utils.interfaces import NonBlind, SuperResolver
 from utils.known_degradation import EstimatedDegradation, KnownDegradation
 
 MARGIN = 2
@@ -22,13 +25,23 @@ VIEWS = tuple((turns, flip) for turns in range(4) for flip in (False, True))
 logger = logging.getLogger("cdsr")
 
 
-def code_of(
-    model: SuperResolver, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None = None
-) -> Tensor:
+def code_of(model: Network, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None = None) -> Tensor:
     """Codes (B, D) of lr (B, 3, H, W) in [0, 255]: of the truth where the model is to be told, else of the image."""
     if isinstance(model, NonBlind) and known_degradation is not None:
         return model.encode_degradation(known_degradation.to(lr.device))
     return model.encode(lr, tile) if tile else model.encode(lr)
+
+
+def grid_shift(model: Network, trained_for: Mapping[str, Any]) -> int:
+    """SR pixels (down, right) by which a model's results lie off the grid of interpolation, 0 or less.
+
+    trained_for: metadata of its weights' file, which name the degradation that it learnt the grid from; may be empty.
+    """
+    with contextlib.suppress(ValueError):  # a degradation that is not registered here
+        if degradation := described_degradation({**trained_for, "scale": model.scale}):
+            return degradation.grid_shift
+        return 1 - model.scale if model.assumes_s_fold else 0
+    return 0
 
 
 class Upscaler:
@@ -47,13 +60,13 @@ class Upscaler:
         tile: side of the SR network's tiles in LR pixels, halved for good when memory runs out; None: the whole
             image at once; "auto": chosen for each image from the free memory.
         self_ensemble: average over the 8 flips and rotations (EDSR, Lim et al., CVPRW 2017).
-        shift: SR pixels (down, right) between the model's result and interpolation, 0 or less (`model.grid_shift`).
+        shift: SR pixels (down, right) between the model's result and interpolation, 0 or less (`grid_shift`).
         centred: result and image have the same centre.
     """
 
     def __init__(
         self,
-        model: SuperResolver,
+        model: Network,
         *,
         precision: str = "single",
         channels_last: bool | None = None,

@@ -2,5 +2,3 @@
 
 from loss.contrastive import contrastive_loss
 from loss.pixel import TERMS, PixelLoss, parse_loss
-
-__all__ = ["TERMS", "PixelLoss", "contrastive_loss", "parse_loss"]

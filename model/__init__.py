@@ -202,18 +202,6 @@ def save_model(model: Network, path: Path, metadata: Mapping[str, Any], *, is_ha
     save_weights(path, to_published(model.state_dict()), metadata, is_half=is_half)
 
 
-def grid_shift(model: Network, metadata: Mapping[str, Any]) -> int:
-    """SR pixels (down, right) by which a model's results lie off the grid of interpolation: 0 or 1 - scale.
-
-    A model learns that grid from s-fold samples of cdsr's kernels. metadata: of its weights' file, may be empty.
-    """
-    sampling = metadata.get("sample_mode")
-    is_s_fold = (
-        model.assumes_s_fold if sampling is None else (metadata.get("degradation"), sampling) == ("cdsr", "s-fold")
-    )
-    return 1 - model.scale if is_s_fold else 0
-
-
 def compile_model(model: Network) -> None:
     """Compile the parts of a model in place (names of weights stay)."""
     for part in model.children():

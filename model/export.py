@@ -7,6 +7,7 @@ in the published naming.
 """
 
 import argparse
+import copy
 import logging
 import sys
 import warnings
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model import check_blind, network_of, open_model, save_model
+from model import check_blind, load_model, network_of, open_model, save_model
 from model.autocorrelation import LEAST
 from model.network import Network
 from utils.files import replacing
@@ -52,58 +53,37 @@ class WholeNetwork(nn.Module):
         return self.model(lr).clamp(0, 255)
 
 
-def export(model: Network, path: Path, *, to: str) -> float:
-    """Write a model as ONNX or TorchScript and check it.
+def export(model: Network, path: Path, *, to: str, metadata: Mapping[str, Any] | None = None) -> float:
+    """Write a model in a format of SUFFIXES, and check what is read back.
 
     Args:
         model: a network in evaluation mode, on the CPU.
         path: written only if the check passes.
-        to: "onnx" or "torchscript".
+        to: the format; a file of weights named .safetensors holds 16 bits.
+        metadata: of the weights, kept in files of weights.
 
     Returns:
-        the largest difference to PyTorch, in grey levels.
+        the largest difference to the model, in grey levels.
 
     Raises:
-        ExportError: a library is missing, or the export differs by more than TOLERANCE.
+        ExportError: a library is missing, or the export differs by more than TOLERANCE (of weights: HALF_TOLERANCE).
     """
     network = WholeNetwork(model).eval()
-    write, open_runner = {"onnx": (_write_onnx, _run_onnx), "torchscript": (_write_torchscript, _run_torchscript)}[to]
     with replacing(path) as temporary:
-        write(network, temporary)
-        difference = largest_difference(network, open_runner(temporary))
-        if not difference <= TOLERANCE:
+        if to == "onnx":
+            _write_onnx(network, temporary)
+            run, tolerance = _run_onnx(temporary), TOLERANCE
+        elif to == "torchscript":
+            _write_torchscript(network, temporary)
+            run, tolerance = _run_torchscript(temporary), TOLERANCE
+        else:
+            save_model(model, temporary, metadata or {}, is_half=path.suffix == ".safetensors")
+            run, tolerance = _run_weights(model, temporary), HALF_TOLERANCE
+        difference = largest_difference(network, run)
+        if not difference <= tolerance:
             raise ExportError(
                 f"the {to} export differs from PyTorch by {difference:.3g} grey levels; {path} is not written"
             )
-    return difference
-
-
-def convert(model: Network, reopen: Callable[[Path], Network], path: Path, metadata: Mapping[str, Any]) -> float:
-    """Write the weights alone in the published naming, and check what is read back.
-
-    Args:
-        model: a network in evaluation mode, on the CPU.
-        reopen: builds the model that a file of weights holds.
-        path: `.safetensors` holds 16 bits, `.pt` 32.
-        metadata: kept in the file.
-
-    Returns:
-        the largest difference between the two, in grey levels.
-
-    Raises:
-        ExportError: they differ by more than HALF_TOLERANCE.
-    """
-    with replacing(path) as temporary:
-        save_model(model, temporary, metadata, is_half=path.suffix == ".safetensors")
-        network = WholeNetwork(reopen(temporary)).eval()
-
-        def run(lr: np.ndarray) -> np.ndarray:
-            with torch.inference_mode():
-                return network(torch.from_numpy(lr)).numpy()
-
-        difference = largest_difference(WholeNetwork(model).eval(), run)
-        if not difference <= HALF_TOLERANCE:
-            raise ExportError(f"{path} would differ by {difference:.3g} grey levels; it is not written")
     return difference
 
 
@@ -114,9 +94,7 @@ def largest_difference(network: nn.Module, run: Callable[[np.ndarray], np.ndarra
     for height, width in SIZES:
         coarse = torch.rand(1, 3, height // 4, width // 4, generator=generator) * 255
         lr = nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 255)
-        with torch.inference_mode():
-            expected = network(lr).numpy()
-        sr = run(lr.numpy())
+        expected, sr = _runner(network)(lr.numpy()), run(lr.numpy())
         if sr.shape != expected.shape:
             raise ExportError(f"the export gives {sr.shape} for {height}x{width}, not {expected.shape}")
         differences.append(float(np.abs(sr - expected).max()))
@@ -128,12 +106,8 @@ def _write_onnx(network: nn.Module, path: Path) -> None:
         import onnxscript  # noqa: F401 - what torch.onnx translates with
     except ImportError as error:
         raise ExportError(f"ONNX needs more ({error}): pip install -r requirements-export.txt") from error
-    dynamic = {
-        "lr": {
-            2: torch.export.Dim("height", min=LEAST, max=1 << 14),
-            3: torch.export.Dim("width", min=LEAST, max=1 << 14),
-        }
-    }
+    height, width = (torch.export.Dim(name, min=LEAST, max=1 << 14) for name in ("height", "width"))
+    dynamic = {"lr": {2: height, 3: width}}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it speaks of torchvision, which is not needed
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -166,8 +140,16 @@ def _write_torchscript(network: nn.Module, path: Path) -> None:
 
 
 def _run_torchscript(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    network = torch.jit.load(str(path))
+    return _runner(torch.jit.load(str(path)))
 
+
+def _run_weights(model: Network, path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    reopened = copy.deepcopy(model)
+    load_model(reopened, path)
+    return _runner(WholeNetwork(reopened).eval())
+
+
+def _runner(network: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
     def run(lr: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return network(torch.from_numpy(lr)).numpy()
@@ -188,11 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         check_blind(network_of(args.model))
         model, metadata = open_model(args.model, args.scale, args.pre_train)
-        model.eval()
-        if args.to in ("safetensors", "pt"):
-            difference = convert(model, lambda file: open_model(args.model, args.scale, file)[0], path, metadata)
-        else:
-            difference = export(model, path, to=args.to)
+        difference = export(model.eval(), path, to=args.to, metadata=metadata)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

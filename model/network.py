@@ -1,10 +1,10 @@
 """What every network of the registry is: what it can do, and how it is called."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from utils.known_degradation import EstimatedDegradation
+from utils.known_degradation import EstimatedDegradation, KnownDegradation
 
 
 class Network(nn.Module):
@@ -13,7 +13,7 @@ class Network(nn.Module):
     Attributes:
         is_trainable: it has weights.
         is_contrastive: its `encoder`, an `Encoder`, makes the code, and is the query encoder of momentum contrast.
-        is_non_blind: it is told the degradation (`utils.interfaces.NonBlind`) and takes `kernel_size`.
+        is_non_blind: it is told the degradation (`NonBlind`) and takes `kernel_size`.
         has_variants: it takes and keeps a `variant`: parts that can be left out.
         assumes_s_fold: weights whose file does not say so, as published ones do not, were trained on s-fold samples.
         scale: the upscaling factor.
@@ -53,3 +53,14 @@ class Network(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         """Encode lr (B, 3, H, W) in [0, 255] and super-resolve it under its code, as `super_resolve` does."""
         return self.super_resolve(lr, self.encode(lr))
+
+
+@runtime_checkable
+class NonBlind(Protocol):
+    """A network that is told the true degradation, which its code comes from; its `encode` refuses to guess."""
+
+    def fit_kernels(self, kernels: Tensor) -> None:
+        """Learn before training what the kernels (N, k, k) to come look like."""
+
+    def encode_degradation(self, known_degradation: KnownDegradation) -> Tensor:
+        """Codes (B, D) of B degradations, on the network's device."""

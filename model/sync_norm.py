@@ -3,31 +3,11 @@
 PyTorch's SyncBatchNorm needs GPUs; this one runs on any backend and keeps the names of BatchNorm2d in a state dict.
 """
 
-from typing import Any
-
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 from utils import distributed
-
-
-class SumOverRanks(torch.autograd.Function):
-    """All-reduce whose gradient is the sum over the ranks too."""
-
-    @staticmethod
-    def forward(ctx: Any, own: Tensor) -> Tensor:
-        """Sum the tensors of all ranks."""
-        total = own.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Sum the gradients of all ranks."""
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -43,7 +23,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         feat = input.float() if input.dtype in (torch.half, torch.bfloat16) else input
         sums = torch.stack([feat.sum(dim=(0, 2, 3)), feat.square().sum(dim=(0, 2, 3))])  # (2, C)
         count = feat.numel() // feat.shape[1] * distributed.world_size()
-        mean, mean_square = SumOverRanks.apply(sums) / count
+        mean, mean_square = all_reduce(sums) / count
         variance = mean_square - mean.square()
         with torch.no_grad():
             momentum = self.momentum or 0.1

@@ -91,7 +91,7 @@ def test_a_corrupt_or_tiny_image_fails_its_rows_alone(samples: Memory) -> None:
     assert summary.psnr == pytest.approx(np.mean([row.psnr for row in rows[:2]]))
 
 
-def test_a_image_that_memory_cannot_hold_fails_alone(samples: Memory) -> None:
+def test_an_image_that_memory_cannot_hold_fails_alone(samples: Memory) -> None:
     whole = upscaler()
 
     class Small:
@@ -103,7 +103,7 @@ def test_a_image_that_memory_cannot_hold_fails_alone(samples: Memory) -> None:
             return whole(lr)
 
     rows = evaluate(Small(), samples, device=CPU, name="x")
-    assert all("out of memory: try --chop" in row.error for row in rows if row.image == "two")
+    assert all("out of memory: try --tile auto" in row.error for row in rows if row.image == "two")
     assert not rows[0].error
 
 

@@ -16,10 +16,10 @@ from model.dqa import DQA, CodeQuery
 from model.dynamic_conv import dynamic_depthwise_conv, sum_of_shifted_products
 from model.encoder import Encoder
 from model.moco import MoCo
+from model.network import NonBlind
 from model.published import TRAINING_ONLY, load_published, published_name, to_published
 from tests.assets.fill_weights import fill
 from utils.device import autocast, select_device
-from utils.interfaces import NonBlind
 
 ASSETS = Path(__file__).parent / "assets"
 

@@ -37,10 +37,11 @@ def test_every_option_is_read_somewhere() -> None:
         for path in ROOT.rglob("*.py")
         if not {".venv", "tests", "experiment", "option.py", "recipes.py"} & set(path.relative_to(ROOT).parts)
     )
+    sources += "".join(re.findall(r"self\.\w+", (ROOT / "option.py").read_text(encoding="utf-8")))
     names = {action.dest for action in build_parser()._actions} - {"help", "template"}
     names -= {field.name for field in fields(DegradationConfig)}  # all of them are read by build_degradation
     names -= set(Variant._fields)  # and these by build_model
-    unread = {name for name in names if not re.search(rf"args\.{name}\b|\"{name}\"", sources)}
+    unread = {name for name in names if not re.search(rf"(args|self)\.{name}\b|\"{name}\"", sources)}
     assert not unread
 
 
@@ -71,6 +72,13 @@ def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:
         ("--data_range 1-800", "two ranges"),
         ("--cpu --device cuda", "--cpu contradicts"),
         ("--lr_sr 0", r"outside \(0"),
+        ("--model CSDR", "'CDSR', 'CDSR_S', 'CDSR_S_oracle', 'CDSR_oracle', 'DASR', 'DASR_S', 'bicubic'"),
+        ("--loss 1*L7", r"is not WEIGHT\*NAME"),
+        ("--model CDSR_oracle --dir_demo a.png", "nobody knows that of your images"),
+        ("--model CDSR_oracle --sv_mode 3", "spatially variant blur has many"),
+        ("--model CDSR_oracle --protocol cdsr-sv", "spatially variant blur has many"),
+        ("--model CDSR_oracle --self_ensemble", "leave it out"),
+        ("--model CDSR_oracle --epochs_encoder 2", "has no encoder to train first"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
@@ -110,6 +118,11 @@ def test_sampling_follows_the_convention() -> None:
     assert parse_options([]).sample_mode == "s-fold"
     assert parse_options(["--degradation", "dasr"]).sample_mode == "bicubic"
     assert parse_options(["--sample_mode", "bicubic"]).sample_mode == "bicubic"
+
+
+def test_run_folders_are_the_published_ones() -> None:
+    args = parse_options(["--save", "cdsr", "--scale", "2", "--blur_type", "aniso_gaussian"])
+    assert args.run_folder == Path("experiment/cdsr_x2_s-fold_aniso")
 
 
 def test_every_option_is_documented() -> None:

@@ -359,25 +359,6 @@ def test_programs_for_own_images_refuse(weights: Path, tmp_path: Path, capsys: p
         Service(CPU, tmp_path, weights={("CDSR_S_oracle", 2): weights})
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("--dir_demo a.png", "nobody knows that of your images"),
-        ("--sv_mode 3", "spatially variant blur has many"),
-        ("--protocol cdsr-sv", "spatially variant blur has many"),
-        ("--self_ensemble", "leave it out"),
-        ("--epochs_encoder 2", "has no encoder to train first"),
-    ],
-)
-def test_options_that_an_oracle_cannot_have(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, words: str, message: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    run = main.main if "--epochs_encoder" in words else program.main
-    assert run(["--model", "CDSR_oracle", *words.split()]) == 1
-    assert message in caplog.text and not any(tmp_path.iterdir())
-
-
 # --- training
 
 

@@ -7,7 +7,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from evaluation.plots import FRAME, FRAME_COLOUR, GAP, MARGIN, curves, side_by_side
+from evaluation.plots import curves
+from examples.side_by_side import FRAME, FRAME_COLOUR, GAP, MARGIN, side_by_side
 from utils.image import read_rgb
 
 

@@ -105,19 +105,19 @@ def test_what_does_not_exist_is_refused(arguments, message):
 def test_names_of_prepared_files():
     protocol = get_protocol("cdsr", 2)
     test_kernel = protocol.test_kernels[2]
-    assert (protocol.hr_folder, protocol.lr_folder(test_kernel)) == ("HR_si", "LR_mode0_noise0")
+    assert (protocol.layout.hr_folder, protocol.lr_folder(test_kernel)) == ("HR_si", "LR_mode0_noise0")
     assert protocol.hr_stem("baby", test_kernel) == protocol.lr_stem("baby", test_kernel) == "baby_3.0_1.0_0.8"
     assert get_protocol("cdsr", 4, noise=15).lr_folder(test_kernel) == "LR_mode0_noise15"
     assert get_protocol("cdsr", 4, noise=2.5).lr_folder(test_kernel) == "LR_mode0_noise2.5"
 
     protocol = get_protocol("cdsr-sv", 2)
     test_kernel = protocol.test_kernels[4]
-    assert (protocol.hr_folder, protocol.lr_folder(test_kernel)) == ("HR_sv", "LR_mode5_noise0")
+    assert (protocol.layout.hr_folder, protocol.lr_folder(test_kernel)) == ("HR_sv", "LR_mode5_noise0")
     assert protocol.hr_stem("101085", test_kernel) == protocol.lr_stem("101085", test_kernel) == "101085"
 
     protocol = get_protocol("dasr-aniso", 4, noise=10)
     test_kernel = protocol.test_kernels[1]
-    assert (protocol.hr_folder, protocol.lr_folder(test_kernel)) == ("HR", "LR_dasr-aniso_noise10")
+    assert (protocol.layout.hr_folder, protocol.lr_folder(test_kernel)) == ("HR", "LR_dasr-aniso_noise10")
     assert (protocol.hr_stem("baby", test_kernel), protocol.lr_stem("baby", test_kernel)) == (
         "baby",
         "baby_2.0_1.0_10.0",

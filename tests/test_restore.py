@@ -246,13 +246,12 @@ def test_the_time_is_told_before_starting_where_it_is_long(tmp_path, caplog, mon
 
 def test_options_of_tiles_and_results(capsys):
     assert parse_options([]).tile == 0
-    assert parse_options(["--chop"]).tile == parse_options(["--dir_demo", "a", "b"]).tile == "auto"
+    assert parse_options(["--dir_demo", "a", "b"]).tile == "auto"
     assert parse_options(["--dir_demo", "a", "--tile", "0"]).tile == 0
     assert parse_options(["--tile", "192"]).tile == 192
     for line, message in (
         ("--tile 8", "too small for a tile"),
         ("--tile some", "'some' is no int"),
-        ("--chop --tile 64", "contradicts"),
         ("--suffix a/b", "has a path in it"),
         ("--dir_demo a --suffix=", "give --results"),
         ("--quality 0", r"outside \[1, 100\]"),

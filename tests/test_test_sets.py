@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import pickle
 import re
 import shutil
 import subprocess
@@ -131,15 +130,15 @@ def test_hr_is_decoded_once_a_image(hr_dir, prepared, monkeypatch):
         assert len(decoded) == expected
 
 
-def test_indices_slices_threads_and_processes(hr_dir):
+def test_indices_and_threads(hr_dir):
     testset = load_testset(hr_dir, "Tiny", get_protocol("cdsr", 2))
-    assert same(testset[-1], testset[26]) and same(testset[9:12][1], testset[10])
+    assert same(testset[-1], testset[26])
     with pytest.raises(IndexError):
         testset[27]
     testset[0]
-    copy = pickle.loads(pickle.dumps(testset))
+    alone = list(load_testset(hr_dir, "Tiny", get_protocol("cdsr", 2)))
     with ThreadPoolExecutor(4) as pool:
-        assert all(map(same, pool.map(testset.__getitem__, range(27)), copy))
+        assert all(map(same, pool.map(testset.__getitem__, range(27)), alone))
 
 
 # What is wrong

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from inference import memory
 from inference.tiles import overlap_of, super_resolve_bands, tile_starts
-from inference.upscaler import VIEWS, Upscaler, _turned, _turned_back
-from model import create_model, grid_shift, open_model
+from inference.upscaler import VIEWS, Upscaler, _turned, _turned_back, grid_shift
+from model import create_model, open_model
 from model.bicubic import Bicubic
 from model.pretrained import pretrained_path
 

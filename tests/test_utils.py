@@ -17,7 +17,7 @@ from model.bicubic import Bicubic
 from training.schedule import Phase, Schedule
 from utils.device import select_device
 from utils.randomness import generator_for, random_states, restore_random_states, seed_everything
-from utils.run import RunLogger, prepare_run, run_name
+from utils.run import RunLogger, prepare_run
 from utils.signals import StopRequest
 
 
@@ -87,11 +87,6 @@ def test_random_states_survive_a_file(tmp_path: Path) -> None:
     drawn = random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
     restore_random_states(torch.load(tmp_path / "states.pt", weights_only=True))
     assert drawn == (random.random(), np.random.rand(), torch.rand(1).item())  # noqa: NPY002
-
-
-def test_run_names_are_the_published_ones() -> None:
-    name = run_name(save="cdsr", scale=2, sample_mode="s-fold", blur_type="aniso_gaussian")
-    assert name == "cdsr_x2_s-fold_aniso"
 
 
 def test_a_run_is_never_overwritten_silently(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from data.degradation import Degradation
 from loss import PixelLoss, contrastive_loss
 from model import build_model, compile_model, init_model, load_model, variant_in
 from model.moco import MoCo
-from model.network import Network
+from model.network import Network, NonBlind
 from model.published import require_fit, to_published
 from model.sync_norm import synchronise_statistics
 from model.variant import variant_of
@@ -18,7 +18,6 @@ from training.ema import ExponentialMovingAverage
 from training.optimizers import OPTIMIZERS
 from training.schedule import Schedule
 from training.step import StepConfig, TrainingStep
-from utils.interfaces import NonBlind
 
 NUM_FITTED_KERNELS = 10_000
 

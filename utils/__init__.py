@@ -1,1 +1,1 @@
-"""What every part may use: images, metrics, checkpoints, logs. Imports nothing else of this project."""
+"""What every part may use: images, files, devices, checkpoints, logs. Imports nothing else of this project."""

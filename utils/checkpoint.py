@@ -85,16 +85,10 @@ def _load_torch(path: Path) -> Any:
 
 
 class StateStore:
-    """The training states of a run: the newest two, each written to a temporary name, synced and renamed.
+    """The training states of a run in its folder `state/`: the newest two, each written to a temporary name first."""
 
-    Args:
-        folder: `state/` of the run.
-        keep: number of states kept.
-    """
-
-    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.keep = keep
 
     def save(self, state: dict[str, Any], *, epoch: int, step: int) -> Path:
         """Write a state, then drop the oldest ones.
@@ -105,7 +99,7 @@ class StateStore:
         path = self.folder / f"epoch_{epoch:05d}_step_{step:09d}.pt"
         with replacing(path) as temporary, _failing_as_oserror():
             torch.save(state, temporary)
-        for old in self.paths()[: -self.keep]:
+        for old in self.paths()[:-2]:
             old.unlink()
         return path
 

@@ -21,11 +21,6 @@ EXPERIMENT = Path("experiment")
 logger = logging.getLogger("cdsr")
 
 
-def run_name(*, save: str, scale: int, sample_mode: str, blur_type: str) -> str:
-    """Name a run as the published code does: NAME_xS_MODE_BLUR."""
-    return f"{save}_x{scale}_{sample_mode}_{blur_type.removesuffix('_gaussian')}"
-
-
 def prepare_run(folder: Path, *, reset: bool, resume: bool) -> None:
     """Make the folder of a run.
 

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.device import select_device
+from data.degradation import SCALES
+from utils.device import PRECISIONS, select_device
 from utils.run import log_to_console, logger
 from web.service import Service
 
@@ -24,10 +25,10 @@ def parse_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max_megapixels", type=float, default=16.0, help="largest image taken")
     parser.add_argument("--queue", type=int, default=20, help="visitors who may wait")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", choices=("single", "half", "bf16"), default="single")
+    parser.add_argument("--precision", choices=PRECISIONS, default="single")
     parser.add_argument("--pre_train", type=Path, help="weights of your own, beside the shipped ones")
     parser.add_argument("--model", default="CDSR_S", help="model of --pre_train")
-    parser.add_argument("--scale", type=int, default=2, choices=(1, 2, 3, 4), help="scale of --pre_train")
+    parser.add_argument("--scale", type=int, default=2, choices=SCALES, help="scale of --pre_train")
     return parser.parse_args(argv)
 
 

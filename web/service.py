@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from data.degradation import SCALES
-from inference.upscaler import Upscaler
-from model import MODELS, check_blind, create_model, grid_shift, network_of, open_model
+from inference.upscaler import Upscaler, grid_shift
+from model import MODELS, check_blind, create_model, network_of, open_model
 from model.pretrained import pretrained_path
 from restore.plan import OutputOptions, plan
 from restore.restore import network_input, restore_file, restore_image

@@ -2,24 +2,8 @@
 
 from data.degradation.base import DEGRADATIONS, Degradation, Parameters, TestKernel, create_degradation, register
 from data.degradation.cdsr import CDSRDegradation
-from data.degradation.config import BLUR_TYPES, SAMPLE_MODES, SCALES, SV_MODES, DegradationConfig
+from data.degradation.config import BLUR_TYPES, SAMPLE_MODES, SCALES, SV_MODES, DegradationConfig, described_degradation
 from data.degradation.dasr import DASRDegradation
 
 register(CDSRDegradation)
 register(DASRDegradation)
-
-__all__ = [
-    "BLUR_TYPES",
-    "DEGRADATIONS",
-    "SAMPLE_MODES",
-    "SCALES",
-    "SV_MODES",
-    "CDSRDegradation",
-    "DASRDegradation",
-    "Degradation",
-    "DegradationConfig",
-    "Parameters",
-    "TestKernel",
-    "create_degradation",
-    "register",
-]

@@ -74,6 +74,11 @@ class Degradation(ABC):
         return 1
 
     @property
+    def grid_shift(self) -> int:
+        """HR pixels (down, right) by which LR pixels lie off the grid of interpolation, 0 or less."""
+        return 0
+
+    @property
     def fixed_kernel(self) -> TestKernel | None:
         """The one kernel, or spatially variant mode, that the options name; None if they name none."""
         return None

@@ -1,10 +1,11 @@
 """The options of a degradation, named as the flags of the command line, and the only checks of them."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from data.degradation.base import DEGRADATIONS, create_degradation
+from data.degradation.base import DEGRADATIONS, Degradation, create_degradation
 
 BLUR_TYPES = ("aniso_gaussian", "iso_gaussian")
 SAMPLE_MODES = ("s-fold", "bicubic")
@@ -89,6 +90,20 @@ class DegradationConfig:
             raise ValueError(f"{_join(chosen[0])} as well as {_join(chosen[1])}: these are two kernels; give one")
         if chosen and any(getattr(self, flag) is None for flag in chosen[0]):
             raise ValueError(f"{_join(chosen[0])} go together: give both widths of the kernel")
+
+
+def described_degradation(description: Mapping[str, Any]) -> Degradation | None:
+    """Read what `Degradation.describe` said, as a checkpoint keeps it among other things; None where that is nothing.
+
+    Raises:
+        ValueError: there is no such degradation.
+    """
+    names = {field.name for field in fields(DegradationConfig)}
+    known = {name: value for name, value in description.items() if name in names}
+    try:
+        return create_degradation(DegradationConfig(**known)) if "degradation" in known else None
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def _choose(name: str, value: Any, known: tuple[Any, ...]) -> None:

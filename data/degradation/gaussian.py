@@ -84,6 +84,11 @@ class GaussianDegradation(Degradation):
         return self._variance(low), self._variance(high)
 
     @property
+    def grid_shift(self) -> int:
+        is_shifted = self.is_centred_for_s_fold and self.config.downsampling == "s-fold"
+        return 1 - self.config.scale if is_shifted else 0
+
+    @property
     def fixed_kernel(self) -> TestKernel | None:
         """Of sig, or of the convention's two widths and theta."""
         if self.config.sig is not None:
@@ -127,9 +132,7 @@ class GaussianDegradation(Degradation):
 
     def kernels(self, variance_1: Tensor, variance_2: Tensor, theta: Tensor) -> Tensor:
         """Make (..., blur_kernel, blur_kernel) float32 kernels, placed as the convention does."""
-        is_shifted = self.is_centred_for_s_fold and self.config.downsampling == "s-fold"
-        corner = self.config.scale - 1 if is_shifted else 0
-        return gaussian_kernels(variance_1, variance_2, theta, size=self.config.blur_kernel, corner=corner)
+        return gaussian_kernels(variance_1, variance_2, theta, size=self.config.blur_kernel, corner=-self.grid_shift)
 
     def known_degradation(self, parameters: GaussianParameters) -> KnownDegradation | None:
         kernels = self.kernels(parameters.variance_1, parameters.variance_2, parameters.theta)

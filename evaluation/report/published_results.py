@@ -1,7 +1,6 @@
 """Published results, to stand beside ours: PSNR in dB and SSIM, both on Y.
 
-Protocol cdsr: from the CDSR paper, which has DASR, IKC and MANet measured by the same protocol. Protocol
-dasr-iso at width 0: plain bicubic as every paper of the field has it, PSNR alone.
+Protocol cdsr: from the CDSR paper, which has DASR, IKC and MANet measured by the same protocol.
 """
 
 from data.test_sets import TEST_SETS
@@ -36,29 +35,6 @@ _CDSR_TABLE: dict[tuple[int, int], dict[str, str]] = {  # (scale, noise): method
         "CDSR": "27.70/.7947 25.81/.6757 25.33/.6277 23.60/.6761",
     },
 }
-
-BICUBIC_PUBLISHED: dict[int, dict[str, float]] = {  # by scale; protocol dasr-iso at width 0
-    2: {"Set5": 33.66, "Set14": 30.24, "B100": 29.56, "Urban100": 26.88},
-    3: {"Set5": 30.39, "Set14": 27.55, "B100": 27.21, "Urban100": 24.46},
-    4: {"Set5": 28.42, "Set14": 26.00, "B100": 25.96, "Urban100": 23.14},
-}
-"""Set14 with its grey image measured on its one plane, 0.09 dB below our reading (docs/evaluation.md)."""
-
-BICUBIC_DASR_PIPELINE: dict[int, dict[str, dict[str, float]]] = {  # measured with DASR's published code
-    2: {
-        "Set5": {"0.60": 32.67, "1.20": 30.32, "1.80": 28.26},
-        "Set14": {"0.60": 29.54, "1.20": 27.70, "1.80": 26.11},
-    },
-    3: {
-        "Set5": {"0.80": 29.75, "1.60": 28.10, "2.40": 26.43},
-        "Set14": {"0.80": 27.16, "1.60": 25.95, "2.40": 24.73},
-    },
-    4: {
-        "Set5": {"1.20": 27.69, "2.40": 25.99, "3.60": 24.45},
-        "Set14": {"1.20": 25.60, "2.40": 24.39, "3.60": 23.25},
-    },
-}
-"""By scale, set and width; grey images measured as RGB on Y."""
 
 
 def published_rows(protocol: str, scale: int, noise: float) -> dict[str, dict[str, tuple[float | None, float | None]]]:

@@ -73,16 +73,9 @@ def to_csv(groups: Sequence[Group]) -> str:
                 if name not in row.values:
                     continue
                 source = "measured" if row.is_ours else "published"
-                fields = [
-                    group.protocol,
-                    group.scale,
-                    f"{group.noise:g}",
-                    len(group.labels),
-                    row.method,
-                    source,
-                    row.run,
-                ]
-                writer.writerow([*fields, name, *row.values[name], *group.difference(row, name)])
+                what = [group.protocol, group.scale, f"{group.noise:g}", len(group.labels)]
+                values = [*row.values[name], *group.difference(row, name)]
+                writer.writerow([*what, row.method, source, row.run, name, *values])
     return text.getvalue()
 
 

@@ -4,22 +4,3 @@ from utils.image.files import FILE_FORMATS, IMAGE_SUFFIXES, format_of, list_imag
 from utils.image.pixels import Image, middle, to_tensor, to_uint8
 from utils.image.reader import MAX_PIXELS, ImageError, count_pixels, read_image, read_rgb, read_size
 from utils.image.writer import write_image
-
-__all__ = [
-    "FILE_FORMATS",
-    "IMAGE_SUFFIXES",
-    "MAX_PIXELS",
-    "Image",
-    "ImageError",
-    "count_pixels",
-    "format_of",
-    "list_images",
-    "middle",
-    "natural_key",
-    "read_image",
-    "read_rgb",
-    "read_size",
-    "to_tensor",
-    "to_uint8",
-    "write_image",
-]
