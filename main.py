@@ -20,7 +20,7 @@ from utils.device import has_fast_bf16, select_device
 from utils.randomness import seed_everything
 from utils.run import RunLogger, log_to_console, logger, prepare_run
 
-CONTRASTIVE = {"c_weight", "positive", "queue_size"}
+CONTRASTIVE = {"c_weight", "positive", "negatives", "temperature", "moco_momentum", "queue_size"}
 """Options of the contrastive loss."""
 
 

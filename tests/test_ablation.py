@@ -9,12 +9,12 @@ import torch
 
 import main
 import test
-from model import create_model, export, open_model, save_model
+from model import MODELS, create_model, export, open_model, save_model
 from model.cdsr import CDSR
 from model.common import RGB_RANGE
 from model.published import describe, to_published
 from model.variant import LPE_KINDS, Variant, variant_of
-from tests.test_trainer import RUN, assert_same, final_state, photographs, tiny
+from tests.test_trainer import DENSE, RUN, assert_same, final_state, photographs, tiny
 from utils.checkpoint import load_weights
 
 __all__ = ["photographs"]  # a fixture
@@ -25,8 +25,16 @@ ABLATIONS = {
     "--lpe naive": Variant(lpe="naive"),
     "--no-csc": Variant(csc=False),
     "--no-dqa": Variant(dqa=False),
+    "--lpe all": Variant(lpe="all"),
+    "--head": Variant(head=True),
 }
 EVERY = [Variant(*parts) for parts in itertools.product(LPE_KINDS, *((True, False),) * 3)]
+
+
+@pytest.fixture(autouse=True)
+def published_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small network that has the published parts unless a flag takes one away."""
+    monkeypatch.setitem(MODELS, "CDSR_S", DENSE)
 
 
 def small(variant: Variant) -> CDSR:
@@ -114,13 +122,13 @@ def test_a_file_opens_as_what_it_is(tmp_path: Path) -> None:
     assert opened.variant == variant
     with torch.inference_mode():
         assert torch.equal(opened.eval()(lr), model(lr))
-    assert describe(load_weights(tmp_path / "ablated.pt")[0]).endswith("4 blocks of 32 features (lpe naive, no-csc)")
+    assert describe(load_weights(tmp_path / "ablated.pt")[0]).endswith("4 blocks of 32 features (--lpe naive --no-csc)")
     assert export.main(["--pre_train", str(tmp_path / "ablated.pt"), "--model", "CDSR_S", "--to", "torchscript"]) == 0
     assert (tmp_path / "ablated.ts").is_file()
 
 
 def test_models_without_variants_refuse_them() -> None:
-    with pytest.raises(ValueError, match="DASR has no ablations: leave out --lpe, --csc and --dqa"):
+    with pytest.raises(ValueError, match="DASR has no ablations: leave out --lpe, --csc, --dqa and --head"):
         create_model("DASR", 2, Variant(csc=False))
 
 
@@ -148,7 +156,7 @@ def test_an_ablation_trains_and_resumes_and_is_tested_as_what_it_is(
     assert test.main(evaluate.split()) == 0
     slug = flags.removeprefix("--").replace(" ", "-")
     result = json.loads(next((RUN / "results").glob(f"HR_*_CDSR_S-{slug}.json")).read_text())
-    assert result["checkpoint"]["variant"] == variant.marks
+    assert result["checkpoint"]["variant"] == variant.marks(Variant())
     other = "--csc" if variant.csc is False else "--no-csc"
     assert test.main([*evaluate.split(), other]) == 1
     assert f"{other} contradicts the weights" in caplog.text

@@ -122,7 +122,7 @@ def test_another_scale_starts_from_all_but_the_tail(tmp_path: Path) -> None:
     save_model(source, tmp_path / "x2.pt", {})
     init_model(target, tmp_path / "x2.pt")
     assert torch.equal(target.sr_network.head.weight, source.sr_network.head.weight)
-    assert torch.equal(target.encoder.csc.codebook, source.encoder.csc.codebook)
+    assert torch.equal(target.encoder.projection[0].weight, source.encoder.projection[0].weight)
     assert torch.equal(target.sr_network.tail.weight, tail)
     with pytest.raises(ValueError, match="does not fit"):
         init_model(create_model("CDSR", 4), tmp_path / "x2.pt")
