@@ -104,7 +104,7 @@ def test_ranks_equal_one_process(tmp_path: Path, world_size: int, name: str) -> 
 
 def test_a_bad_loss_on_one_rank_is_skipped_by_all(tmp_path: Path) -> None:
     black, white = on_ranks(train_with_a_bad_loss_on_the_last, 2, tmp_path)
-    assert black["l1"] < 100 < white["l1"]
+    assert black["l1"] < 5 < white["l1"]
     assert black["is_same"] and white["is_same"]
     assert black["skipped"] == white["skipped"] == 1
 
