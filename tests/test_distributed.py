@@ -64,7 +64,7 @@ def train(rank: int = 0, world_size: int = 1, *, name: str) -> dict[str, Any]:
 
 def train_with_a_bad_loss_on_the_last(rank: int, world_size: int) -> dict[str, Any]:
     """One step on black images, white ones on the last rank, whose loss is above the threshold."""
-    step = build_step("CDSR_S", StepConfig(skip_threshold=5.0))
+    step = build_step("CDSR_S", StepConfig(skip_threshold=8.0))
     before = [parameter.detach().clone() for parameter in step.parameters]
     step.set_phase(Phase.JOINT)
     hr = torch.full((2, 2, 3, 24, 24), 255 * (rank == world_size - 1), dtype=torch.uint8)
@@ -104,7 +104,7 @@ def test_ranks_equal_one_process(tmp_path: Path, world_size: int, name: str) -> 
 
 def test_a_bad_loss_on_one_rank_is_skipped_by_all(tmp_path: Path) -> None:
     black, white = on_ranks(train_with_a_bad_loss_on_the_last, 2, tmp_path)
-    assert black["l1"] < 5 < white["l1"]
+    assert black["l1"] < 8 < white["l1"]
     assert black["is_same"] and white["is_same"]
     assert black["skipped"] == white["skipped"] == 1
 

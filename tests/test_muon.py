@@ -244,7 +244,7 @@ def test_kernels_are_told_from_other_weights() -> None:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("CDSR", 10 * (2 + 3 * 5) + 1), ("CDSR_S", 2 * (2 + 6 * 2) + 1), ("DASR_S", 5 * (6 * 2 + 1) + 2)],
+    [("CDSR", 10 * (2 + 3 * 5) + 1), ("CDSR_S", 2 * (2 + 6 * 2) + 1), ("DASR_S", 6 * (6 * 2 + 1) + 2)],
 )
 def test_the_bodys_kernels_are_muons(name: str, count: int) -> None:
     model = create_model(name, 2)
