@@ -108,14 +108,19 @@ _DASR = {
     "gamma_encoder": 0.1,
 }
 _QUICK = {
-    **_PAPER,
+    **_SMALL,
     **_X2,
-    "model": "CDSR_S",
+    "precision": None,  # as fits the device
+    "channels_last": None,
     "patch_size": 32,
-    "batch_size": 8,
+    "context": 48,
     "test_every": 50,
-    "epochs_sr": 5,
-    "lr_sr": 5e-4,
+    "epochs_encoder": 1,
+    "epochs_teacher": 1,
+    "epochs_sr": 4,
+    "decay_type": "constant_2",
+    "warmup": 20,
+    "ema": 0.95,
     "print_every": 10,
     "data_range": "1-800/801-810",
 }
