@@ -2,11 +2,12 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from data.degradation import TestKernel
 from data.protocol import Protocol
@@ -53,6 +54,16 @@ class Samples(ABC):
     def __iter__(self) -> Iterator[Sample]:
         """Read all, one after another."""
         return map(self.read, range(len(self)))
+
+
+def readable(sets: Mapping[str, Samples], title: str) -> Iterator[tuple[str, Sample]]:
+    """Read every sample of every set under a progress bar, with the set's name; a corrupt one is named and left out."""
+    for name, samples in sets.items():
+        for index in tqdm(range(len(samples)), desc=f"{name} {title}", leave=False, disable=None):
+            try:
+                yield name, samples[index]
+            except ValueError as error:
+                tqdm.write(f"{name}: {error}")
 
 
 class Testset(Samples):

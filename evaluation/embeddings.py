@@ -18,9 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from tqdm import tqdm
 
-from data.samples import Samples
+from data.samples import Samples, readable
 from evaluation.codes import COLLAPSED, code_spread
 from evaluation.estimates import Estimates, draw_estimates
 from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
@@ -52,17 +51,11 @@ class Embeddings:
 def collect_embeddings(model: Network, samples: Mapping[str, Samples], *, device: torch.device) -> Embeddings:
     """Encode every sample of every set; one that is corrupt is left out."""
     codes, kernels, images = [], [], []
-    for name, testset in samples.items():
-        for index in tqdm(range(len(testset)), desc=f"{name} codes", leave=False, disable=None):
-            try:
-                sample = testset[index]
-            except ValueError as error:
-                tqdm.write(f"{name}: {error}")
-                continue
-            code = code_of(model, to_tensor(sample.lr)[None].to(device), sample.known_degradation)
-            codes.append(code[0].float().cpu().numpy())
-            kernels.append(sample.kernel)
-            images.append(f"{name}/{sample.image}")
+    for name, sample in readable(samples, "codes"):
+        code = code_of(model, to_tensor(sample.lr)[None].to(device), sample.known_degradation)
+        codes.append(code[0].float().cpu().numpy())
+        kernels.append(sample.kernel)
+        images.append(f"{name}/{sample.image}")
     if not codes or not codes[0].size:
         raise ValueError("--embeddings has no codes to show: give a model with an encoder (CDSR, DASR) and a set")
     return Embeddings(np.stack(codes), tuple(kernels), tuple(images))

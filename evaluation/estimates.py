@@ -10,10 +10,9 @@ import numpy.typing as npt
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from data.degradation.kernels import kernels_of_covariance
-from data.samples import Samples
+from data.samples import Samples, readable
 from evaluation.plots import DPI, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from model.degradation_head import kernel_covariance
 from model.network import Network
@@ -57,19 +56,11 @@ class Estimates:
 def collect_estimates(model: Network, testsets: Mapping[str, Samples], *, device: torch.device) -> Estimates | None:
     """Read every sample whose degradation is known; None where the model reads nothing."""
     found: list[tuple[Any, ...]] = []
-    for name, testset in testsets.items():
-        for index in tqdm(range(len(testset)), desc=f"{name} kernels", leave=False, disable=None):
-            try:
-                sample = testset[index]
-            except ValueError as error:
-                tqdm.write(f"{name}: {error}")
-                continue
-            estimate = model.estimate(to_tensor(sample.lr)[None].to(device))
-            if estimate is None:
-                return None
-            if sample.known_degradation is None:
-                continue
-            known = sample.known_degradation
+    for _, sample in readable(testsets, "kernels"):
+        estimate, known = model.estimate(to_tensor(sample.lr)[None].to(device)), sample.known_degradation
+        if estimate is None:
+            return None
+        if known is not None:
             true = kernel_covariance(known.kernels)[0].numpy()
             found.append((estimate.covariance[0].cpu(), true, float(estimate.noise), float(known.noise), sample.kernel))
     if not found:
