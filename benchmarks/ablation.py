@@ -1,7 +1,8 @@
 """What each part of CDSR is worth: `python -m benchmarks.ablation --budget STEPS --seeds N --dir_data … --out FILE`.
 
-LPE's branches, CSC and DQA are taken away one at a time; an oracle that is told the kernel bounds what an encoder can
-bring; DASR is the method to beat. All train for equal steps on equal batches.
+LPE's branches, CSC and DQA are taken away one at a time; our autocorrelation branch and head are put in; an oracle that
+is told the kernel and an encoder that is never trained bound what a code can bring; DASR is the method to beat. All
+train for equal steps on equal batches.
 """
 
 import argparse
@@ -15,20 +16,43 @@ from model.variant import Variant
 from utils.known_degradation import KnownDegradation
 
 ANY_TRUTH = KnownDegradation(torch.zeros(1, 21, 21), torch.zeros(1))
-ENCODER_PHASE = "--epochs_encoder 1 --lr_encoder 3e-4 --queue_size 2048"
+RECIPE = (
+    "--optimizer MUON --lr_sr 1e-3 --decay_type cosine --warmup 100 --grad_clip 20 --context 64 --positive d "
+    "--negatives batch --temperature 0.1 --moco_momentum 0 --queue_size 16"
+)
+ENCODER_PHASE = "--epochs_encoder 1 --lr_encoder 3e-4"
+OUR_PHASE = "--epochs_encoder 1 --lr_encoder 8e-3"
+"""Muon's rate, for the matrices of the autocorrelation branch."""
+
+PARTS = {  # of the same SR network: variant, options besides
+    "CDSR's parts": (Variant(), ENCODER_PHASE),
+    "LPE: pixel branch alone": (Variant(lpe="pixel"), ENCODER_PHASE),
+    "LPE: patch branch alone": (Variant(lpe="patch"), ENCODER_PHASE),
+    "LPE: DASR's encoder": (Variant(lpe="naive"), ENCODER_PHASE),
+    "LPE: all three branches": (Variant(lpe="all"), ENCODER_PHASE),
+    "LPE: autocorrelation alone, no CSC": (Variant(lpe="autocorrelation", csc=False), OUR_PHASE),
+    "the same with the head": (Variant(lpe="autocorrelation", csc=False, head=True), f"{OUR_PHASE} --d_weight 10"),
+    "the same, told the kernel alone": (
+        Variant(lpe="autocorrelation", csc=False, head=True),
+        f"{OUR_PHASE} --d_weight 10 --c_weight 0",
+    ),
+    "without CSC": (Variant(csc=False), ENCODER_PHASE),
+    "without DQA": (Variant(dqa=False), ENCODER_PHASE),
+    "no code: an encoder never trained": (Variant(csc=False), "--freeze_epoch 0"),
+}
+
+
+def flags_of(variant: Variant) -> str:
+    """Every part of a variant as a flag, whatever the model's own."""
+    switches = {name: getattr(variant, name) for name in ("csc", "dqa", "head")}
+    return " ".join([f"--lpe {variant.lpe}", *(f"--{'' if on else 'no-'}{name}" for name, on in switches.items())])
 
 
 def variants_of(size: str) -> dict[str, tuple[str, Variant | None, str]]:
     """Names, models and words of all that is compared. size: appended to the models' names, `_S` for the small ones."""
-    cdsr = f"CDSR{size}"
-    return {
-        "CDSR": (cdsr, Variant(), ENCODER_PHASE),
-        "LPE: pixel branch alone": (cdsr, Variant(lpe="pixel"), f"--lpe pixel {ENCODER_PHASE}"),
-        "LPE: patch branch alone": (cdsr, Variant(lpe="patch"), f"--lpe patch {ENCODER_PHASE}"),
-        "LPE: DASR's encoder": (cdsr, Variant(lpe="naive"), f"--lpe naive {ENCODER_PHASE}"),
-        "without CSC": (cdsr, Variant(csc=False), f"--no-csc {ENCODER_PHASE}"),
-        "without DQA": (cdsr, Variant(dqa=False), f"--no-dqa {ENCODER_PHASE}"),
-        "oracle": (f"{cdsr}_oracle", None, ""),
+    parts = {name: (f"CDSR{size}", variant, f"{flags_of(variant)} {more}") for name, (variant, more) in PARTS.items()}
+    return parts | {
+        "oracle": (f"CDSR{size}_oracle", None, ""),
         "DASR": (f"DASR{size}", None, ENCODER_PHASE),
     }
 
@@ -45,7 +69,7 @@ def main() -> None:
     parser.add_argument("--size", choices=("", "_S"), default="_S", help="published size, or the small one")
     parser.add_argument("--scale", type=int, default=2)
     parser.add_argument("--variants", nargs="+", choices=names, default=names, help="these alone")
-    parser.add_argument("--recipe", default="--lr_sr 8e-4 --decay_type cosine")
+    parser.add_argument("--recipe", default=RECIPE)
     args: argparse.Namespace = parser.parse_args()
     shared = (
         f"--scale {args.scale} --sig_min {0.175 * args.scale} --sig_max {2.5 * args.scale} --epochs_encoder -1 "

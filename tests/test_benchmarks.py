@@ -82,10 +82,10 @@ def test_comparisons_run_from_the_command_line(
 ) -> None:
     words = f"--dir_data {photographs} --data_range 1-4/5-6 --budget 2 --batch_size 2 --patch_size 12 --device cpu"
     shared = [*words.split(), "--precision", "single", "--seeds", "2", "--out"]
-    monkeypatch.setattr(sys, "argv", ["ablation", *shared, "ablation.json"])
+    monkeypatch.setattr(sys, "argv", ["ablation", *shared, "ablation.json", "--recipe", "--lr_sr 8e-4"])
     ablation.main()
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" | ")[0] for line in lines[-8:]] == [f"| {name}" for name in ablation.variants_of("_S")]
+    lines, variants = capsys.readouterr().out.splitlines(), ablation.variants_of("_S")
+    assert [line.split(" | ")[0] for line in lines[-len(variants) :]] == [f"| {name}" for name in variants]
     more = ["--test_path", str(photographs.parent), "--test_set", photographs.name]
     monkeypatch.setattr(sys, "argv", ["table1", *shared, "table1.json", *more])
     table1.main()
