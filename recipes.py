@@ -112,7 +112,7 @@ _QUICK = {
     **_X2,
     "precision": None,  # as fits the device
     "channels_last": None,
-    "patch_size": 32,
+    "patch_size": 24,
     "context": 48,
     "test_every": 50,
     "epochs_encoder": 1,
