@@ -21,7 +21,7 @@ from tests.test_trainer import RUN, assert_same, final_state, photographs, rows,
 from training.ema import ExponentialMovingAverage
 from training.guard import MAX_SKIPPED_STEPS, SkipGuard
 from training.schedule import Schedule
-from training.step import match_layouts
+from training.step import match_layouts, without_context
 from utils.device import has_fast_bf16
 
 __all__ = ["photographs"]
@@ -211,3 +211,13 @@ def test_training_on_a_gpu(photographs: Path, more: list[str]) -> None:
 @pytest.mark.gpu
 def test_gpus_train_in_bf16_by_default() -> None:
     assert has_fast_bf16(torch.device("cuda"))
+
+
+@pytest.mark.parametrize("context", [12, 13, 14, 17])
+def test_the_middles_of_lr_and_hr_lie_over_each_other(context: int) -> None:
+    """Also where the context is odd: HR is s-fold's, each LR pixel the first of its HR ones."""
+    lr = torch.arange(context * context).view(1, context, context)
+    hr = lr.repeat_interleave(3, dim=1).repeat_interleave(3, dim=2)
+    small, large = without_context(lr, 12), without_context(hr, 12, zoom=3)
+    assert small.shape == (1, 12, 12) and torch.equal(large[:, ::3, ::3], small)
+    assert without_context(lr, None) is lr

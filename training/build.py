@@ -50,7 +50,7 @@ def build_training_step(
         channels_last=args.channels_last,
         c_weight=args.c_weight,
         d_weight=args.d_weight,
-        patch=args.patch_size * args.scale,
+        patch=args.patch_size,
         same_degradation=args.positive != "c",
         split_batch=args.split_batch,
         skip_threshold=args.skip_threshold,

@@ -36,7 +36,7 @@ class StepConfig:
     seed: int = 1
     precision: str = "single"
     channels_last: bool = False
-    patch: int | None = None  # HR pixels; what is more of a patch is the encoder's context
+    patch: int | None = None  # LR pixels; what is more of a patch is the encoder's context
     c_weight: float = 1.0
     d_weight: float = 0.0
     same_degradation: bool = True
@@ -96,7 +96,7 @@ class TrainingStep:
         """
         hr_pairs = hr_pairs.to(self.device, non_blocking=True).float()
         if self.moco is None or phase is Phase.TEACHER:
-            hr_pairs = self._middle(hr_pairs[:, :1])
+            hr_pairs = without_context(hr_pairs[:, :1], self.config.patch, zoom=self.model.scale)
         lr_pairs = self.degrade(hr_pairs, step)
         self.optimizer.zero_grad(set_to_none=True)
         losses, keys = self._backward(lr_pairs, hr_pairs[:, 0], step, phase)
@@ -145,7 +145,8 @@ class TrainingStep:
         if phase is Phase.ENCODER:
             torch.autograd.backward(own)
             return losses, keys
-        lr, hr = self._middle(patches[0], scale=self.model.scale), self._middle(hr)
+        lr = without_context(patches[0], self.config.patch)
+        hr = without_context(hr, self.config.patch, zoom=self.model.scale)
         code_leaf = code.detach().requires_grad_()
         losses["l1"] = torch.zeros((), device=self.device)
         for rows in _parts(len(lr), self.config.split_batch):
@@ -157,12 +158,6 @@ class TrainingStep:
         if code.requires_grad:
             torch.autograd.backward([*own, code], [*(None for _ in own), code_leaf.grad])
         return losses, keys
-
-    def _middle(self, patches: Tensor, scale: int = 1) -> Tensor:
-        """Cut off the context around patches (..., P, P) of HR, or of LR by `scale`."""
-        side = (self.config.patch or patches.shape[-1] * scale) // scale
-        start = (patches.shape[-1] - side) // 2
-        return patches[..., start : start + side, start : start + side]
 
     def _encode(
         self, patches: Sequence[Tensor], step: int, phase: Phase
@@ -237,6 +232,15 @@ class TrainingStep:
         match_layouts(self.optimizer)
         self.scaler.load_state_dict(state["scaler"])
         self.guard.total = state["num_skipped"]
+
+
+def without_context(patches: Tensor, side: int | None, zoom: int = 1) -> Tensor:
+    """Cut the context off patches (..., P, P), to `side` LR pixels; HR patches (`zoom`: the scale) at the same place."""
+    if side is None:
+        return patches
+    start = (patches.shape[-1] // zoom - side) // 2 * zoom
+    end = start + side * zoom
+    return patches[..., start:end, start:end]
 
 
 def match_layouts(optimizer: torch.optim.Optimizer) -> None:
