@@ -235,7 +235,7 @@ class TrainingStep:
 
 
 def without_context(patches: Tensor, side: int | None, zoom: int = 1) -> Tensor:
-    """Cut the context off patches (..., P, P), to `side` LR pixels; HR patches (`zoom`: the scale) at the same place."""
+    """Cut the context off patches (..., P, P), to `side` LR pixels; HR ones, of `zoom` the scale, at the same place."""
     if side is None:
         return patches
     start = (patches.shape[-1] // zoom - side) // 2 * zoom
