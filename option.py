@@ -219,8 +219,13 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         action=argparse.BooleanOptionalAction,
         help="a head that reads the degradation off the feature and makes the code of it (default: as --model has it)",
     )
+    group.add_argument(
+        "--compression",
+        action=argparse.BooleanOptionalAction,
+        help="the head reads the strength of JPEG compression, too (default: without, or as the weights are)",
+    )
     group.add_argument("--pre_train", type=Path, help="weights to start from or to test (.pt, .safetensors)")
-    group.add_argument("--init_from", type=Path, help="start from these weights of any scale, all but the tail")
+    group.add_argument("--init_from", type=Path, help="start from all of these weights but the tail, of any scale")
     group.add_argument(
         "--tile",
         type=tile,
@@ -344,6 +349,8 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
     if template:
         parser.set_defaults(**RECIPES[template].options)
     args = Options(**vars(parser.parse_args(argv)))
+    if template and args.pre_train and args.init_from == RECIPES[template].options.get("init_from"):
+        args = args.replace(init_from=None)  # the recipe's start gives way to the user's
     for problem in contradictions(args):
         parser.error(problem)
     try:

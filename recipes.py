@@ -3,6 +3,7 @@
 A recipe sets defaults; explicit flags override it. To add one, add an entry to `RECIPES`.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -94,6 +95,19 @@ _SMALL = {
 _SMALL_X3 = {"context": 64, "scale": 3, "sig_min": 0.3, "sig_max": 9.0}
 _SMALL_X4 = {"context": 64, "scale": 4, "sig_min": 0.4, "sig_max": 12.0}
 
+_REAL_SOURCE = "Ours: CDSR_S for real images; starts from all but the tail of the shipped weights for blur."
+_REAL = {
+    **_SMALL,
+    "degradation": "real",
+    "compression": True,
+    "epochs_encoder": -1,
+    "epochs_teacher": 0,
+    "freeze_epoch": 60,  # never
+    "decay_type": "constant",
+}
+_REAL_X2 = {"scale": 2, "init_from": Path("experiment/pretrained/cdsr_s_x2.safetensors")}
+_REAL_X4 = {"scale": 4, "context": 64, "init_from": Path("experiment/pretrained/cdsr_s_x4.safetensors")}
+
 _DASR_SOURCE = "DASR (Wang et al., CVPR 2021), section 4.1, and its published code; its own degradation."
 _DASR = {
     **_COMMON,
@@ -139,6 +153,8 @@ RECIPES = {
     "small_x3": Recipe(_SMALL_SOURCE, {**_SMALL, **_SMALL_X3}),
     "small_x4": Recipe(_SMALL_SOURCE, {**_SMALL, **_SMALL_X4}),
     "small_x4_noise15": Recipe(_SMALL_SOURCE, {**_SMALL, **_SMALL_X4, **_NOISE}),
+    "small_x2_real": Recipe(_REAL_SOURCE, {**_REAL, **_REAL_X2}),
+    "small_x4_real": Recipe(_REAL_SOURCE, {**_REAL, **_REAL_X4}),
     "dasr_x2": Recipe(_DASR_SOURCE, {**_DASR, "scale": 2, "sig_min": 0.2, "sig_max": 2.0}),
     "dasr_x3": Recipe(_DASR_SOURCE, {**_DASR, "scale": 3, "sig_min": 0.2, "sig_max": 3.0}),
     "dasr_x4": Recipe(_DASR_SOURCE, {**_DASR, "scale": 4, "sig_min": 0.2, "sig_max": 4.0}),

@@ -74,7 +74,7 @@ class Trainer:
 
     Args:
         training_step: the model and all that changes with a batch.
-        make_loader: given the first step and the number of steps, yields uint8 HR pairs (B, 2, 3, P, P), this rank's.
+        make_loader: given the first step and the number of steps, yields batches as `training_step` takes them.
         validate: measures a model in evaluation mode.
         save_model: writes a model's weights to a path.
         schedule: phases and learning rates.
@@ -88,7 +88,7 @@ class Trainer:
         self,
         *,
         training_step: TrainingStep,
-        make_loader: Callable[[int, int], Iterable[Tensor]],
+        make_loader: Callable[[int, int], Iterable[Any]],
         validate: Callable[[Any], Validation],
         save_model: Callable[[Any, Path], None],
         schedule: Schedule,
@@ -128,7 +128,7 @@ class Trainer:
                 self._train_one_epoch(batches, stop)
                 self._finish_epoch()
 
-    def _train_one_epoch(self, batches: Iterator[Tensor], stop: StopRequest) -> None:
+    def _train_one_epoch(self, batches: Iterator[Any], stop: StopRequest) -> None:
         progress, num_steps = self.progress, self.schedule.steps_per_epoch
         phase = self.schedule.phase(progress.epoch)
         self.training_step.set_phase(phase)
@@ -138,10 +138,10 @@ class Trainer:
         with tqdm(total=num_steps, initial=progress.step_in_epoch, desc=title, disable=hidden) as bar:
             while progress.step_in_epoch < num_steps:
                 before = time.perf_counter()
-                hr_pairs = self._next(batches)
+                pairs = self._next(batches)
                 waited += time.perf_counter() - before
                 rate = self.schedule.learning_rate(progress.epoch, progress.step_in_epoch)
-                meter.add(self.training_step(hr_pairs, step=self.step, phase=phase, learning_rate=rate))
+                meter.add(self.training_step(pairs, step=self.step, phase=phase, learning_rate=rate))
                 progress.step_in_epoch += 1
                 bar.update()
                 is_log_line = progress.step_in_epoch % self.print_every == 0 or progress.step_in_epoch == num_steps
@@ -153,7 +153,7 @@ class Trainer:
                 if is_log_line or distributed.world_size() == 1:  # asking the other ranks takes time
                     self._heed(stop)
 
-    def _next(self, batches: Iterator[Tensor]) -> Tensor:
+    def _next(self, batches: Iterator[Any]) -> Any:
         """Fetch a batch; where the images are gone, a process without others keeps what it has trained."""
         try:
             return next(batches)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from data.data_range import split_range
 from data.degradation import Degradation, DegradationConfig, create_degradation
+from data.pairs import PairDegradation, Pairs
 from data.protocol import Protocol
 from data.protocols import get_protocol, protocol_of_kernel
 from data.resident import ResidentCrops
@@ -24,13 +25,13 @@ logger = logging.getLogger("cdsr")
 
 def build_train_loader(
     args: Namespace, *, num_steps: int, start_step: int = 0, rank: int = 0, world_size: int = 1
-) -> DataLoader[torch.Tensor]:
+) -> DataLoader[torch.Tensor | Pairs]:
     """Loader of the batches of steps `start_step` to `start_step` + `num_steps`, each as `TrainingSet` gives it.
 
     Iterate over it once, through all epochs: each `iter()` starts its workers afresh at `start_step`. args: dir_data,
     data_train, data_range, patch_size and context (LR pixels), scale, batch_size and batch_encoder (of all
-    ranks), epochs_encoder, test_every, n_threads (workers), seed,
-    no_augment, positive. Workers leave SIGINT and SIGTERM to the process that started them.
+    ranks), epochs_encoder, test_every, n_threads (workers), seed, no_augment, positive, and those of the
+    degradation. Workers leave SIGINT and SIGTERM to the process that started them.
     """
     cache_bytes = CACHE_BYTES // max(1, args.n_threads)
     training_set = _build_training_set(args, cache_bytes, num_steps, start_step, rank, world_size)
@@ -54,7 +55,7 @@ def build_train_loader(
 
 def build_training_batches(
     args: Namespace, *, num_steps: int, start_step: int, rank: int, world_size: int, device: torch.device
-) -> Iterable[torch.Tensor]:
+) -> Iterable[torch.Tensor | Pairs]:
     """Batches of `build_train_loader`, or the same ones cut on the device where `--data_resident` asks for it."""
     if args.data_resident:  # each image is read once, and needs no cache
         return ResidentCrops(_build_training_set(args, 0, num_steps, start_step, rank, world_size), device)
@@ -83,6 +84,8 @@ def build_protocol(args: Namespace) -> Protocol:
 def _build_training_set(
     args: Namespace, cache_bytes: int, num_steps: int, start_step: int, rank: int, world_size: int
 ) -> TrainingSet:
+    degradation = build_degradation(args)
+    own = PairDegradation(degradation, args.seed, same_degradation=args.positive != "c")
     return TrainingSet(
         _open_split(args, cache_bytes)[0],
         seed=args.seed,
@@ -96,6 +99,7 @@ def _build_training_set(
         same_image=args.positive != "d",
         rank=rank,
         world_size=world_size,
+        pair_degradation=own if degradation.runs_in_workers else None,
     )
 
 

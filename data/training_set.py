@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import Dataset
 
 from data.crop_plan import CropPlan, draw_crops, orient
+from data.pairs import PairDegradation, Pairs
 from data.sources import MAX_NAMED, ImageSource
 from utils.image import ImageError
 
@@ -32,12 +33,13 @@ class TrainingSetError(ValueError):
 
 
 @dataclass(eq=False)
-class TrainingSet(Dataset[torch.Tensor]):
+class TrainingSet(Dataset[torch.Tensor | Pairs]):
     """Item i is the batch of step `start_step` + i: (batch_size / world_size, 2, 3, P, P) uint8 RGB, P = `patch`.
 
     batch_size: pairs in the batch of all ranks together; rank r has rows r·B to (r+1)·B of it, B being its share.
     first_batch_size, num_first_steps: pairs in each of the first steps of the run, those of the encoder alone.
     same_image: whether a pair is of one image, or of two that are never the same.
+    pair_degradation: makes LR pairs, too, of a degradation that runs in workers; None: the training step does.
     An image that cannot be decoded is named once in a warning, and the next one of the source stands in for it for
     good; TrainingSetError when more than half of them fail.
     """
@@ -55,6 +57,7 @@ class TrainingSet(Dataset[torch.Tensor]):
     same_image: bool = True
     rank: int = 0
     world_size: int = 1
+    pair_degradation: PairDegradation | None = None
 
     def __post_init__(self) -> None:
         """Check what the user gave."""
@@ -71,9 +74,17 @@ class TrainingSet(Dataset[torch.Tensor]):
     def __len__(self) -> int:
         return self.num_steps
 
-    def __getitem__(self, index: int) -> torch.Tensor:
+    def __getitem__(self, index: int) -> torch.Tensor | Pairs:
         if not 0 <= index < self.num_steps:
             raise IndexError(index)
+        hr, step = self.hr_pairs(index), self.start_step + index
+        if self.pair_degradation is None:
+            return hr
+        lr = self.pair_degradation.degrade(hr, step, rank=self.rank, world_size=self.world_size)
+        return Pairs(hr, lr.byte())
+
+    def hr_pairs(self, index: int) -> torch.Tensor:
+        """HR patches of the batch of step `start_step` + index."""
         plan, rows = self.plan(self.start_step + index), self.rows(self.start_step + index)
         batch = np.empty((len(rows), 2, 3, self.patch, self.patch), np.uint8)
         for out, row in zip(batch, rows, strict=True):

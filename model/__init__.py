@@ -17,7 +17,7 @@ from model.cdsr import CDSR, CDSRSize
 from model.dasr import DASR, DASRSize
 from model.network import Network
 from model.oracle import UNKNOWN, Oracle
-from model.published import TAIL, load_published, to_published
+from model.published import HEAD, TAIL, load_published, to_published
 from model.variant import Variant, resolve_variant, variant_of
 from utils.checkpoint import load_weights, save_weights
 
@@ -92,7 +92,8 @@ def create_model(name: str, scale: int, variant: Variant | None = None, *, kerne
     if variant is not None:
         if not network.has_variants:
             raise ValueError(
-                f"{name} has no ablations: leave out --lpe, --csc, --dqa and --head, which are CDSR's and CDSR_S's"
+                f"{name} has no ablations: leave out --lpe, --csc, --dqa, --head and --compression, which are CDSR's "
+                "and CDSR_S's"
             )
         options["variant"] = variant
     return MODELS[name](scale=scale, **options)
@@ -123,6 +124,10 @@ def check_options(args: argparse.Namespace) -> None:
             (args.epochs_teacher or args.d_weight) and not (network.has_variants and _has_head(args)),
             f"--epochs_teacher and --d_weight take a model whose code is made of a degradation: give --head, or leave "
             f"them out for {name}",
+        ),
+        (
+            args.compression and not _has_head(args),
+            "--compression is read by a head: give --head, or leave it out",
         ),
     ]
     for is_broken, message in rules:
@@ -187,6 +192,8 @@ def load_model(model: Network, path: Path) -> dict[str, Any]:
 def init_model(model: Network, path: Path) -> None:
     """Fill a model from a file of the same network at any scale: all but the tail, which keeps its fresh weights.
 
+    So does what a head needs for compression, where the file's head does not read it.
+
     Raises:
         ValueError: the file cannot be read, or is for another model.
     """
@@ -194,6 +201,10 @@ def init_model(model: Network, path: Path) -> None:
     own = to_published(model.state_dict())
     body = {name: tensor for name, tensor in tensors.items() if not name.startswith(TAIL)}
     tail = {name: tensor for name, tensor in own.items() if name.startswith(TAIL)}
+    for name in HEAD & body.keys() & own.keys():
+        if len(body[name].flatten()) < len(own[name].flatten()):
+            known, body[name] = body[name], own[name].clone()
+            body[name][tuple(map(slice, known.shape))] = known
     load_published(model, body | tail, str(path))
 
 

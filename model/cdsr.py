@@ -142,6 +142,7 @@ class CDSR(Network):
     def __init__(self, *, scale: int, size: CDSRSize | None = None, variant: Variant | None = None) -> None:
         super().__init__()
         size, variant = size or CDSRSize(), variant or Variant()
+        head = partial(DegradationHead, size.code_dim, size.code_dim, scale=scale, compression=variant.compression)
         self.scale = scale
         self.size = size
         self.variant = variant
@@ -149,7 +150,7 @@ class CDSR(Network):
             build_lpe(variant.lpe, size),
             code_dim=size.code_dim,
             num_codes=size.num_codes if variant.csc else None,
-            head=DegradationHead(size.code_dim, size.code_dim, scale=scale) if variant.head else None,
+            head=head() if variant.head else None,
         )
         self.sr_network = SRNetwork(scale=scale, size=size, dqa=variant.dqa)
 

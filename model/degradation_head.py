@@ -2,8 +2,9 @@
 
 An SR network that is to trust its code learns first under the code of the true degradation, as a teacher does in KDSR
 (Xia et al., ICLR 2023) and LightBSR (ICCV 2025). A degradation is here six numbers: the covariance of the blur kernel,
-the logarithms of its two eigenvalues, and the noise level. The same layers make a code of the six true numbers and of
-the six that are read off an image, so that the SR network cannot tell the teacher from the pupil.
+the logarithms of its two eigenvalues, and the noise level; or seven, with the strength of JPEG compression. The same
+layers make a code of the true numbers and of those that are read off an image, so that the SR network cannot tell the
+teacher from the pupil.
 """
 
 import torch
@@ -19,7 +20,11 @@ LARGEST_NOISE = 25.0
 SMALLEST_VARIANCE = 0.1
 """Squared HR pixels: narrower kernels are as good as none."""
 
+STRONGEST_COMPRESSION = 70.0
+"""Steps of JPEG quality below 100 that count as 1: the strongest of BSRGAN and Real-ESRGAN."""
+
 NUM_NUMBERS = 6
+"""Without compression."""
 
 
 def kernel_covariance(kernels: Tensor) -> Tensor:
@@ -41,20 +46,23 @@ def kernel_covariance(kernels: Tensor) -> Tensor:
 
 
 class DegradationHead(nn.Module):
-    """Six numbers off a feature, and a code of six numbers; float32 throughout, since bf16 would confuse kernels.
+    """Numbers off a feature, and a code of numbers; float32 throughout, since bf16 would confuse kernels.
 
     Args:
         feature_dim: length of the feature.
         code_dim: length of the code.
         scale: the factor, in whose units the covariance counts.
+        compression: whether the strength of JPEG compression is one of the numbers.
     """
 
-    def __init__(self, feature_dim: int, code_dim: int, *, scale: int) -> None:
+    def __init__(self, feature_dim: int, code_dim: int, *, scale: int, compression: bool = False) -> None:
         super().__init__()
         self.scale = scale
-        self.read = nn.Sequential(nn.LeakyReLU(NEGATIVE_SLOPE), nn.Linear(feature_dim, NUM_NUMBERS))
+        self.compression = compression
+        num_numbers = NUM_NUMBERS + compression
+        self.read = nn.Sequential(nn.LeakyReLU(NEGATIVE_SLOPE), nn.Linear(feature_dim, num_numbers))
         self.embed = nn.Sequential(
-            nn.Linear(NUM_NUMBERS, code_dim), nn.LeakyReLU(NEGATIVE_SLOPE), nn.Linear(code_dim, code_dim)
+            nn.Linear(num_numbers, code_dim), nn.LeakyReLU(NEGATIVE_SLOPE), nn.Linear(code_dim, code_dim)
         )
 
     def forward(self, feature: Tensor) -> Tensor:
@@ -73,11 +81,15 @@ class DegradationHead(nn.Module):
             return F.l1_loss(self.read(feature.float()), self.numbers_of(known))
 
     def numbers_of(self, known: KnownDegradation) -> Tensor:
-        """The six numbers (B, 6) of known degradations."""
-        return self.numbers(kernel_covariance(known.kernels), known.noise)
+        """The numbers (B, 6 or 7) of known degradations."""
+        numbers = self.numbers(kernel_covariance(known.kernels), known.noise)
+        if not self.compression:
+            return numbers
+        strength = 0 * known.noise if known.quality is None else (100 - known.quality) / STRONGEST_COMPRESSION
+        return torch.cat([numbers, strength[:, None]], dim=1)
 
     def numbers(self, covariance: Tensor, noise: Tensor) -> Tensor:
-        """The six numbers (B, 6) of covariances (B, 3) in squared HR pixels and noise levels (B,) in grey levels."""
+        """The first six (B, 6), of covariances (B, 3) in squared HR pixels and noise levels (B,) in grey levels."""
         var_x, var_y, cov = covariance.unbind(dim=1)
         half_sum = (var_x + var_y) / 2
         half_difference = (((var_x - var_y) / 2).square() + cov.square()).sqrt()
@@ -88,7 +100,8 @@ class DegradationHead(nn.Module):
     def estimate(self, feature: Tensor) -> EstimatedDegradation:
         """What a feature (B, feature_dim) says."""
         numbers = self.read(feature.float())
-        return EstimatedDegradation(numbers[:, :3] * self._unit, numbers[:, 5] * LARGEST_NOISE)
+        quality = 100 - numbers[:, NUM_NUMBERS] * STRONGEST_COMPRESSION if self.compression else None
+        return EstimatedDegradation(numbers[:, :3] * self._unit, numbers[:, 5] * LARGEST_NOISE, quality)
 
     @property
     def _unit(self) -> float:

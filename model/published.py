@@ -17,6 +17,9 @@ from model.variant import Variant, variant_of
 TAIL = ("G.upsampler.", "G.tail.", "E.pca.")
 """What a change of scale leaves behind: the upsamplers of CDSR and DASR, an oracle's components of the kernels."""
 
+HEAD = {f"E.encoder_q.head.{name}" for name in ("read.1.weight", "read.1.bias", "embed.0.weight")}
+"""What has a row or a column for each number that a degradation head reads."""
+
 TRAINING_ONLY = ("E.encoder_k.", "E.queue")
 
 _MARKS = ("sr_network.head.weight", "sr_network.first_conv.weight")

@@ -1,7 +1,11 @@
-"""The ablations of CDSR: which of its parts a model has. The names in a file of weights tell, and nothing else."""
+"""The ablations of CDSR: which of its parts a model has. The tensors in a file of weights tell, and nothing else."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from model.degradation_head import NUM_NUMBERS
 
 _LPE_NAMES = {
     "pixel": "E.encoder_q.conv1.",
@@ -11,6 +15,7 @@ _LPE_NAMES = {
 }
 _LPE_SETS = {("pixel", "patch"): "both", ("pixel", "patch", "autocorrelation"): "all"}
 LPE_KINDS = (*_LPE_NAMES, *_LPE_SETS.values())
+_HEAD = "E.encoder_q.head.read.1.bias"
 
 
 class Variant(NamedTuple):
@@ -21,12 +26,14 @@ class Variant(NamedTuple):
     csc: the codebook; without it the feature of the LPE stands in its place.
     dqa: the query; without it kernels are drawn from the code alone, as in DASR.
     head: the code is made of the degradation that is read off the feature, which is ours.
+    compression: JPEG compression is part of that degradation.
     """
 
     lpe: str = "both"
     csc: bool = True
     dqa: bool = True
     head: bool = False
+    compression: bool = False
 
     def marks(self, usual: "Variant") -> list[str]:
         """Where this one is not the usual one of its model: the flags that ask for it, without dashes."""
@@ -42,9 +49,9 @@ class Variant(NamedTuple):
         ]
 
 
-def variant_of(names: Iterable[str]) -> Variant | None:
-    """Tell the variant by the names of a state dict in the published naming; None where no CDSR's encoder is in it."""
-    names = list(names)
+def variant_of(tensors: Mapping[str, Tensor]) -> Variant | None:
+    """Tell the variant of a state dict in the published naming; None where no CDSR's encoder is in it."""
+    names = list(tensors)
     if "G.conv_first.weight" not in names or not any(name.startswith("E.encoder_q.") for name in names):
         return None
     kinds = tuple(kind for kind, prefix in _LPE_NAMES.items() if any(name.startswith(prefix) for name in names))
@@ -52,7 +59,8 @@ def variant_of(names: Iterable[str]) -> Variant | None:
         lpe=_LPE_SETS.get(kinds, kinds[0] if kinds else "both"),
         csc="E.encoder_q.feature_bank.weight" in names,
         dqa=any(".sf_attn." in name for name in names),
-        head=any(name.startswith("E.encoder_q.head.") for name in names),
+        head=_HEAD in names,
+        compression=_HEAD in names and len(tensors[_HEAD]) > NUM_NUMBERS,
     )
 
 

@@ -37,9 +37,9 @@ for _part in ("data", "model", "loss", "inference", "evaluation", "restore", "tr
 # The same inside a part: modules, from the ground up. One that is not named stands anywhere above those that are.
 INSIDE = {
     "utils": "files image device randomness signals distributed known_degradation checkpoint run",
-    "data": "degradation lmdb sources data_range crop_plan protocol protocols samples mismatch test_sets "
+    "data": "degradation lmdb sources data_range crop_plan pairs protocol protocols samples mismatch test_sets "
     "training_set resident validation",
-    "model": "sync_norm common network variant csc rrdb residual autocorrelation degradation_head dasr_encoder lpe "
+    "model": "sync_norm common network degradation_head variant csc rrdb residual autocorrelation dasr_encoder lpe "
     "encoder dynamic_conv dqa bicubic cdsr dasr oracle moco published pretrained",
     "inference": "tiles memory upscaler",
     "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe estimates embeddings report",

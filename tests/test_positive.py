@@ -18,12 +18,13 @@ from data.degradation import (
     Parameters,
     create_degradation,
 )
+from data.pairs import STREAM_PARAMETERS, STREAM_PARTNERS
 from data.resident import ResidentCrops
 from data.sources import open_source
 from data.training_set import TrainingSet, TrainingSetError
 from tests.test_data import PATCH, SIZES, batches_of, coordinates, make_args, make_crops, truncate
 from tests.test_trainer import assert_same, final_state, photographs, rows, tiny
-from training.step import STREAM_PARAMETERS, STREAM_PARTNERS, StepConfig, TrainingStep
+from training.step import StepConfig, TrainingStep
 from utils.image import write_image
 
 __all__ = ["photographs"]

@@ -13,7 +13,7 @@ from model.moco import MoCo
 from model.network import Network, NonBlind
 from model.published import require_fit, to_published
 from model.sync_norm import synchronise_statistics
-from model.variant import variant_of
+from model.variant import Variant, variant_of
 from training.ema import ExponentialMovingAverage
 from training.optimizers import OPTIMIZERS
 from training.schedule import Schedule
@@ -85,7 +85,7 @@ def build_network(
 ) -> Network:
     """Build the model with its starting weights, in the variant of these or of the state that will replace them."""
     resumed = to_published(state["model"]) if state else None
-    model = build_model(args, device, variant_of(resumed) if resumed else variant_in(args.pre_train or args.init_from))
+    model = build_model(args, device, variant_of(resumed) if resumed else starting_variant(args))
     if not model.is_trainable:
         raise ValueError(f"--model {args.model} has nothing to train; give CDSR, CDSR_S, DASR or DASR_S")
     if isinstance(model, NonBlind):
@@ -97,6 +97,12 @@ def build_network(
     if args.init_from:
         init_model(model, args.init_from)
     return model
+
+
+def starting_variant(args: argparse.Namespace) -> Variant | None:
+    """The variant of the weights to start from, if any; a head may learn compression then."""
+    held = variant_in(args.pre_train or args.init_from)
+    return held._replace(compression=True) if held and args.init_from and args.compression else held
 
 
 def tell_kernels(model: NonBlind, degradation: Degradation) -> None:

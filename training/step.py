@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from data.degradation import Degradation, Parameters
+from data.pairs import STREAM_PARAMETERS, STREAM_SHUFFLE, PairDegradation, Pairs
 from inference.upscaler import code_of
 from model.moco import MoCo
 from model.network import Network
@@ -26,7 +27,6 @@ from utils.known_degradation import KnownDegradation
 from utils.randomness import generator_for
 
 NO_KERNEL = "leave out --epochs_teacher and --d_weight, and --sv_mode for a non-blind model"
-STREAM_PARAMETERS, STREAM_NOISE, STREAM_SHUFFLE, STREAM_PARTNERS = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -76,17 +76,18 @@ class TrainingStep:
     ) -> None:
         self.model, self.moco, self.ema = model, moco, ema
         self.pixel_loss, self.contrastive_loss = pixel_loss, contrastive_loss
-        self.degradation, self.optimizer = degradation, optimizer
+        self.pair_degradation = PairDegradation(degradation, config.seed, config.same_degradation)
+        self.optimizer = optimizer
         self.config, self.device = config, device
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "half")
         self.guard = SkipGuard(config.skip_threshold, device)
 
-    def __call__(self, hr_pairs: Tensor, *, step: int, phase: Phase, learning_rate: float) -> dict[str, Tensor]:
+    def __call__(self, pairs: Tensor | Pairs, *, step: int, phase: Phase, learning_rate: float) -> dict[str, Tensor]:
         """Do one optimiser step; the weights stay as they are where a loss or a gradient is bad.
 
         Args:
-            hr_pairs: (B, 2, 3, P, P) uint8, two patches of each image, this rank's.
+            pairs: (B, 2, 3, P, P) uint8, two HR patches of each image, this rank's; or these with LR ones of them.
             step: global step, on which the random draws depend.
             phase: what to train; `set_phase` comes before its first step.
             learning_rate: of this step.
@@ -94,10 +95,14 @@ class TrainingStep:
         Returns:
             the losses, on the device.
         """
+        hr_pairs, lr_pairs = pairs if isinstance(pairs, Pairs) else (pairs, None)
         hr_pairs = hr_pairs.to(self.device, non_blocking=True).float()
+        lr_pairs = None if lr_pairs is None else lr_pairs.to(self.device, non_blocking=True).float()
         if self.moco is None or phase is Phase.TEACHER:
             hr_pairs = without_context(hr_pairs[:, :1], self.config.patch, zoom=self.model.scale)
-        lr_pairs = self.degrade(hr_pairs, step)
+            lr_pairs = None if lr_pairs is None else without_context(lr_pairs[:, :1], self.config.patch)
+        if lr_pairs is None:
+            lr_pairs = self.degrade(hr_pairs, step)
         self.optimizer.zero_grad(set_to_none=True)
         losses, keys = self._backward(lr_pairs, hr_pairs[:, 0], step, phase)
         self.scaler.unscale_(self.optimizer)
@@ -115,19 +120,13 @@ class TrainingStep:
 
     def degrade(self, hr_pairs: Tensor, step: int) -> Tensor:
         """Degrade pairs (B, 2, 3, P, P) in [0, 255], both patches alike or each in its own way."""
-        parameters = self.draw(len(hr_pairs), step)
-        noise_generator = generator_for(self.config.seed, step, STREAM_NOISE, distributed.rank(), device=self.device)
-        if self.config.same_degradation:
-            return self.degradation.apply(hr_pairs, parameters, noise_generator)
-        both = parameters, self.draw(len(hr_pairs), step, STREAM_PARTNERS)
-        patches = zip(hr_pairs.unbind(1), both, strict=False)  # without contrast the first ones come alone
-        return torch.stack([self.degradation.apply(hr, own, noise_generator) for hr, own in patches], dim=1)
+        rank, world_size = distributed.rank(), distributed.world_size()
+        return self.pair_degradation.degrade(hr_pairs, step, rank=rank, world_size=world_size)
 
     def draw(self, share: int, step: int, stream: int = STREAM_PARAMETERS) -> Parameters:
         """This rank's share of the parameters of a step, for as many images."""
-        generator = generator_for(self.config.seed, step, stream)
-        first = share * distributed.rank()
-        return self.degradation.draw(share * distributed.world_size(), generator)[first : first + share]
+        rank, world_size = distributed.rank(), distributed.world_size()
+        return self.pair_degradation.draw(share, step, stream, rank=rank, world_size=world_size)
 
     def _backward(
         self, lr_pairs: Tensor, hr: Tensor, step: int, phase: Phase
@@ -181,9 +180,10 @@ class TrainingStep:
 
     def _known(self, share: int, step: int) -> KnownDegradation:
         """The true degradations of this rank's patches of a step."""
-        known = self.degradation.known_degradation(self.draw(share, step))
+        degradation = self.pair_degradation.degradation
+        known = degradation.known_degradation(self.draw(share, step))
         if known is None:
-            raise ValueError(f"--degradation {self.degradation.name} has no kernel to tell: {NO_KERNEL}")
+            raise ValueError(f"--degradation {degradation.name} has no kernel to tell: {NO_KERNEL}")
         return known.to(self.device)
 
     def _update(self, bad: Tensor, learning_rate: float) -> None:

@@ -10,19 +10,22 @@ from utils.device import send
 
 @dataclass(frozen=True)
 class KnownDegradation:
-    """What blurred and disturbed B images, each of them all over alike."""
+    """What blurred, disturbed and compressed B images, each of them all over alike."""
 
     kernels: Tensor  # (B, k, k) float32, each of sum 1
     noise: Tensor  # (B,) float32: standard deviation, grey levels of 0 to 255
+    quality: Tensor | None = None  # (B,) float32: of the last JPEG, 1 to 100; None: there is none
 
     def to(self, device: torch.device) -> "KnownDegradation":
         """Copy to a device."""
-        return KnownDegradation(send(self.kernels, device), send(self.noise, device))
+        quality = None if self.quality is None else send(self.quality, device)
+        return KnownDegradation(send(self.kernels, device), send(self.noise, device), quality)
 
 
 @dataclass(frozen=True)
 class EstimatedDegradation:
-    """What a model read off B images: a Gaussian kernel and a noise level for each."""
+    """What a model read off B images: a Gaussian kernel, a noise level and a JPEG quality for each."""
 
     covariance: Tensor  # (B, 3): variance along x (columns), along y (rows), covariance; squared HR pixels
     noise: Tensor  # (B,): standard deviation, grey levels of 0 to 255
+    quality: Tensor | None = None  # (B,): of the last JPEG, about 30 to 100; None: the model does not read it

@@ -4,6 +4,8 @@ from data.degradation.base import DEGRADATIONS, Degradation, Parameters, TestKer
 from data.degradation.cdsr import CDSRDegradation
 from data.degradation.config import BLUR_TYPES, SAMPLE_MODES, SCALES, SV_MODES, DegradationConfig, described_degradation
 from data.degradation.dasr import DASRDegradation
+from data.degradation.real import RealDegradation
 
 register(CDSRDegradation)
 register(DASRDegradation)
+register(RealDegradation)
