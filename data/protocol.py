@@ -55,6 +55,11 @@ class Protocol:
         kernel = f"_{self.test_kernels[0].label}" if len(self.test_kernels) == 1 else ""
         return f"{self.name}{kernel}_noise{self.noise:g}"
 
+    @property
+    def severities(self) -> dict[str, str]:
+        """Of the test kernels, by label, from the least severe on; each "" where the protocol tells none apart."""
+        return {test_kernel.label: test_kernel.severity for test_kernel in self.test_kernels}
+
     def degradation(self, sv_mode: int = 0) -> Degradation:
         """What degrades the images of test kernels of this sv_mode."""
         return create_degradation(replace(self.config, sv_mode=sv_mode))

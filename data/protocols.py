@@ -1,7 +1,7 @@
 """The test protocols by name. A new one is an entry in `PROTOCOLS`.
 
-`cdsr` and `cdsr-sv` are of the CDSR paper, `dasr-iso` and `dasr-aniso` of DASR's, `gaussian8` of IKC's. A prepared
-set keeps the files of a protocol as follows; LABEL names the test kernel.
+`cdsr` and `cdsr-sv` are of the CDSR paper, `dasr-iso` and `dasr-aniso` of DASR's, `gaussian8` of IKC's, `real` ours. A
+prepared set keeps the files of a protocol as follows; LABEL names the test kernel.
 
     Set5_x2/HR_si/NAME_LABEL.png  Set5_x2/LR_mode0_noise0/NAME_LABEL.png      cdsr, LABEL = σ1_σ2_θ such as 3.0_1.0_0.8
     Set5_x2/HR_sv/NAME.png        Set5_x2/LR_mode1_noise0/NAME.png            cdsr-sv, mode1 to mode5
@@ -20,6 +20,7 @@ from data.degradation import (
     DASRDegradation,
     Degradation,
     DegradationConfig,
+    RealDegradation,
     TestKernel,
     create_degradation,
 )
@@ -46,6 +47,10 @@ DASR_KERNELS = (  # lambda_1, lambda_2 (standard deviations), theta in degrees
     (4.0, 4.0, 180.0),
 )
 
+NUM_REAL_DRAWS = 20
+STRONG_BLUR, STRONG_NOISE, STRONG_JPEG = 1.0, 5.0, 70  # LR pixels, grey levels, quality
+SEVERITIES = ("light", "medium", "heavy")  # none of the three is strong, one is, two or three are
+
 
 def _cdsr_kernels(scale: int) -> list[TestKernel]:
     """Nine: every pair of variances along the axes, and where the two differ along the diagonal too."""
@@ -58,6 +63,19 @@ def _cdsr_kernels(scale: int) -> list[TestKernel]:
 def _gaussian8_kernels(scale: int) -> list[TestKernel]:
     smallest, largest = _of_scale(GAUSSIAN8_RANGES, scale)
     return [isotropic_kernel(sig) for sig in np.linspace(smallest, largest, 8).tolist()]
+
+
+def _real_kernels(scale: int) -> list[TestKernel]:
+    """The first draws of the degradation; each as severe as it has strong blur, strong noise, strong compression."""
+    degradation = RealDegradation(DegradationConfig(degradation="real", scale=scale))
+    kernels = []
+    for plan in range(NUM_REAL_DRAWS):
+        effect = degradation.effect(plan)
+        is_strong = effect.width >= STRONG_BLUR * scale, effect.noise >= STRONG_NOISE, effect.quality < STRONG_JPEG
+        severity = SEVERITIES[min(sum(is_strong), 2)]
+        told = {"plan": plan, "blur_deviation": effect.width, "noise": effect.noise, "jpeg_quality": effect.quality}
+        kernels.append(TestKernel(f"{severity}{plan:02}", told, severity=severity))
+    return sorted(kernels, key=lambda kernel: SEVERITIES.index(kernel.severity))
 
 
 def _of_scale(widths: dict[int, tuple[float, ...]], scale: int) -> tuple[float, ...]:
@@ -92,6 +110,7 @@ PROTOCOLS: dict[str, Entry] = {
     "dasr-iso": Entry(DASRDegradation, lambda scale: [isotropic_kernel(sig) for sig in _of_scale(DASR_WIDTHS, scale)]),
     "gaussian8": Entry(DASRDegradation, _gaussian8_kernels),
     "dasr-aniso": Entry(DASRDegradation, lambda scale: [dasr_kernel(*kernel) for kernel in DASR_KERNELS]),
+    "real": Entry(RealDegradation, _real_kernels),
 }
 
 

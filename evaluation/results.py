@@ -73,6 +73,12 @@ def by_kernel(results: Sequence[Result]) -> dict[str, dict[str, float]]:
     return {label: dict(summarize([row for row in results if row.kernel == label]).values) for label in labels}
 
 
+def by_severity(results: Sequence[Result], severities: Mapping[str, str]) -> dict[str, Summary]:
+    """Means for each severity, which kernels have by their labels; nothing where they have none."""
+    names = dict.fromkeys(severity for severity in severities.values() if severity)
+    return {name: summarize([row for row in results if severities[row.kernel] == name]) for name in names}
+
+
 def _mean(values: Iterable[float]) -> float:
     values = list(values)
     return float(np.mean(values)) if values else NAN

@@ -15,7 +15,7 @@ from data.samples import Sample, Testset
 from evaluation.evaluate import evaluate
 from evaluation.metrics import describe_metrics, load_metrics
 from evaluation.profiling import Profile, model_cost
-from evaluation.results import Result, precision_note, summarize, table, write_results
+from evaluation.results import Result, Summary, by_severity, precision_note, summarize, table, write_results
 from evaluation.rowlog import RowLog
 from evaluation.shard import Shard
 from inference.upscaler import Upscaler
@@ -54,6 +54,7 @@ def evaluate_sets(
         logger.warning("warning: %s", warning)
     cost = model_cost(upscaler.model, protocol.known_degradation(protocol.test_kernels[0])) if profile else None
     results: dict[str, list[Result]] = {}
+    summaries: dict[str, Summary] = {}
     columns: dict[str, dict[str, str]] = {}
     for stem, testset in testsets.items():
         own = {"images": testset.keys, "saved": save_images, "profile": profile, "commit": facts["commit"]}
@@ -75,12 +76,17 @@ def evaluate_sets(
         results[testset.name] = rows = shard.merge(indices, rows)
         measured = cost and Profile(**asdict(cost), seconds_per_image=summarize(rows).seconds, peak_memory_mib=peak)
         columns[testset.name] = measured.columns() if measured else {}
+        severities = by_severity(rows, protocol.severities)
+        summaries |= {testset.name: summarize(rows)}
+        summaries |= {f"{testset.name}, {severity}": summary for severity, summary in severities.items()}
         if shard.is_first:
             more = {"profile": measured and asdict(measured), "environment": facts}
+            if severities:
+                more["by_severity"] = {severity: dict(summary.values) for severity, summary in severities.items()}
             write_results(stem, rows, context={"set": testset.name, **context, **more})
     if shard.is_first:
         notes = [precision_note([upscaler.precision]), *(f"warning: {warning}" for warning in context["warnings"])]
-        print(table({name: summarize(rows) for name, rows in results.items()}, columns), "", *notes, sep="\n")
+        print(table(summaries, columns), "", *notes, sep="\n")
     return results
 
 

