@@ -316,6 +316,12 @@ def _add_testing(group: argparse._ArgumentGroup) -> None:
 
 def _add_images(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dir_demo", nargs="+", metavar="PATH", help="upscale these files, folders and patterns")
+    group.add_argument(
+        "--strength", type=number(float, low=0, high=1), default=1.0, help="1: the model's result, 0: bicubic's"
+    )
+    group.add_argument(
+        "--blur_only", action="store_true", help="take the shipped weights for blur, not those for real images"
+    )
     group.add_argument("--results", type=Path, help="where results are written (default: inside the run)")
     group.add_argument("--format", choices=FORMATS, default="auto", help="of the results; auto: each image's own")
     group.add_argument(
@@ -383,6 +389,11 @@ def contradictions(args: Options) -> list[str]:
             args.dir_demo and args.suffix == "" and not args.results,
             "--suffix '' gives results the names of their images: give --results, a folder of their own",
         ),
+        (
+            args.strength < 1 and not args.dir_demo,
+            f"--strength {args.strength:g} is for your own images (--dir_demo): leave it out",
+        ),
+        (args.blur_only and args.pre_train, "--blur_only chooses among shipped weights, --pre_train names its own"),
         (args.resume < -1, f"--resume {args.resume}: give -1 for the last state or an epoch"),
         (args.init_from and args.pre_train, "--init_from and --pre_train are two starts: give one of them"),
         (args.resume != 0 and args.reset, "--resume keeps a run, --reset deletes it: give one of them"),

@@ -68,7 +68,8 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
         logger.info("bicubic is MATLAB's here (--model bicubic_matlab), as in the protocols of DASR")
         name = "bicubic_matlab"
     if path is None:
-        name, path = shipped_weights(name, args.scale, args.noise)
+        is_real = bool(args.dir_demo) or build_protocol(args).config.degradation == "real"
+        name, path = shipped_weights(name, args.scale, args.noise, real=is_real and not args.blur_only)
     model = build_model(args.replace(model=name), device, variant_in(path))
     checkpoint: dict[str, Any] = {"model": name, "scale": args.scale}
     if model.has_variants and model.variant != usual_variant(name):
@@ -93,6 +94,7 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
         self_ensemble=args.self_ensemble,
         shift=grid_shift(model, trained_for),
         centred=bool(args.dir_demo),
+        strength=args.strength,
     )
     return upscaler, checkpoint
 

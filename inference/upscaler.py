@@ -62,6 +62,8 @@ class Upscaler:
         self_ensemble: average over the 8 flips and rotations (EDSR, Lim et al., CVPRW 2017).
         shift: SR pixels (down, right) between the model's result and interpolation, 0 or less (`grid_shift`).
         centred: result and image have the same centre.
+        strength: share of the model's result, 0 to 1; the rest is bicubic interpolation's. Below 1 it takes `centred`,
+            since both have to lie on one grid.
     """
 
     def __init__(
@@ -74,7 +76,9 @@ class Upscaler:
         self_ensemble: bool = False,
         shift: int = 0,
         centred: bool = False,
+        strength: float = 1.0,
     ) -> None:
+        assert centred or strength == 1
         self.model = model
         self.scale = model.scale
         self.precision = precision
@@ -83,6 +87,7 @@ class Upscaler:
         self.self_ensemble = self_ensemble
         self.shift = shift
         self.centred = centred
+        self.strength = strength
 
     def __call__(self, lr: Tensor, known_degradation: KnownDegradation | None = None) -> Tensor:
         """Upscale lr (B, 3, H, W) float32 in [0, 255]; returns (B, 3, scale*H, scale*W), clipped, not rounded.
@@ -163,12 +168,19 @@ class Upscaler:
             num_done += 1
             if on_tile:
                 on_tile(num_done, total)
-            return (sr / len(views)).clamp(0, 255)
+            return self._blend(piece, (sr / len(views)).clamp(0, 255))
 
         if tile is None:
             yield slice(0, lr.shape[2] * self.scale), super_resolve(lr)
         else:
             yield from super_resolve_bands(super_resolve, lr, scale=self.scale, tile=tile)
+
+    def _blend(self, lr: Tensor, sr: Tensor) -> Tensor:
+        """Take a result back towards interpolation, by `strength`."""
+        if self.strength == 1:
+            return sr
+        bicubic = F.interpolate(lr, scale_factor=self.scale, mode="bicubic", align_corners=False)
+        return torch.lerp(bicubic.clamp(0, 255), sr, self.strength)
 
     def _lay_out(self, lr: Tensor) -> Tensor:
         """Convolutions pass the layout of their input on; the weights stay as they are, for training."""

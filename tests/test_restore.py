@@ -80,6 +80,40 @@ def test_grey_stays_grey(channels):
     assert (result == result[:, :, :1]).all()
 
 
+class Loud(Tinted):
+    """Adds ten grey levels to interpolation."""
+
+    def super_resolve(self, lr, code):
+        return F.interpolate(lr, scale_factor=2, mode="bicubic", align_corners=False) + 10
+
+
+@pytest.mark.parametrize("tile", [None, 24])
+@pytest.mark.parametrize(("strength", "added"), [(0.0, 0.0), (0.25, 2.5), (1.0, 10.0)])
+def test_strength_blends_with_interpolation(strength, added, tile):
+    """Whole or in tiles, at any depth, and the alpha stays what it is."""
+    pixels = random_pixels(4, 16, 40, 60) // 2 + 8000
+    upscaler = Upscaler(Loud(), tile=tile, centred=True, strength=strength)
+    result = restore_image(Image(pixels), upscaler, CPU).pixels
+    plain = restore_image(Image(pixels), Upscaler(create_model("bicubic", 2), centred=True), CPU).pixels
+    assert result.dtype == np.uint16 and np.array_equal(result[..., 3], plain[..., 3])
+    change = result[..., :3].astype(int) - plain[..., :3]
+    assert np.abs(change - added * 257).max() <= 2
+
+
+def test_strength_of_0_is_bicubic_from_the_command_line(tmp_path):
+    source = save_pil(tmp_path / "a.png", PILImage.fromarray(random_pixels(3, 8, 30, 40)))
+    save_model(create_model("CDSR_S", 2), tmp_path / "weights.safetensors", {})
+    words = ["--cpu", "--model", "CDSR_S", "--pre_train", str(tmp_path / "weights.safetensors")]
+    words += ["--dir_demo", str(source)]
+    assert command_line.main([*words, "--strength", "0", "--results", str(tmp_path / "none")]) == 0
+    assert demo(source, results=tmp_path / "bicubic") == 0
+    assert (tmp_path / "none/a_x2.png").read_bytes() == (tmp_path / "bicubic/a_x2.png").read_bytes()
+    for words in (["--strength", "1.5", "--dir_demo", "a.png"], ["--strength", "0.5"]):
+        with pytest.raises(SystemExit) as stop:
+            parse_options(words)
+        assert stop.value.code == 2
+
+
 def test_edges_of_alpha_are_unharmed(bicubic):
     """An orange disc on transparent black: no dark rim in the colour, and no ripple in the solid parts of the alpha."""
     y, x = np.mgrid[:48, :48]
@@ -276,6 +310,30 @@ def test_shipped_weights_are_chosen_by_name(tmp_path, monkeypatch, capsys, caplo
     assert "no weights for noise are shipped for CDSR_S x2: taking those for none" in caplog.text
     assert command_line.main([*words, "--scale", "4"]) == 1
     assert "no weights are shipped for CDSR x4" in caplog.text
+
+
+def test_own_images_take_the_weights_for_real_images(tmp_path, monkeypatch, caplog):
+    """Test sets take those for blur, unless the protocol is that of real images; as long as none ship, all do."""
+    monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
+    for name in ("cdsr_s_x2", "cdsr_s_x4", "cdsr_s_x4_real", "cdsr_s_x4_noise15"):
+        save_model(create_model("CDSR_S", int(name[8])), tmp_path / f"{name}.safetensors", {})
+
+    def taken(*words: str) -> str:
+        args = parse_options(["--model", "CDSR_S", "--cpu", *words])
+        return command_line.build_upscaler(args, CPU)[1]["file"]
+
+    own = ["--dir_demo", "a.png", "--scale"]
+    assert taken(*own, "4") == "cdsr_s_x4_real.safetensors"
+    assert taken(*own, "4", "--blur_only") == "cdsr_s_x4.safetensors"
+    assert taken(*own, "4", "--noise", "10") == "cdsr_s_x4_noise15.safetensors"
+    assert taken(*own, "2") == "cdsr_s_x2.safetensors"
+    assert taken("--scale", "4") == "cdsr_s_x4.safetensors"
+    assert taken("--scale", "4", "--protocol", "real") == "cdsr_s_x4_real.safetensors"
+    args = parse_options(["--model", "CDSR", *own, "4", "--cpu"])
+    assert command_line.build_upscaler(args, CPU)[1]["file"] == "cdsr_s_x4_real.safetensors"
+    assert "no weights are shipped for CDSR x4: taking CDSR_S" in caplog.text
+    with pytest.raises(SystemExit):
+        parse_options(["--blur_only", "--pre_train", "x.pt", "--dir_demo", "a.png"])
 
 
 def test_shipped_weights_are_chosen_by_noise(tmp_path, monkeypatch):

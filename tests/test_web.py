@@ -20,6 +20,7 @@ from PIL import Image
 
 import test as command_line
 from model import create_model, save_model
+from model.variant import Variant
 from tests.test_image_metadata import random_pixels, save_pil
 from utils.image import read_image
 from utils.known_degradation import EstimatedDegradation
@@ -62,6 +63,34 @@ def test_the_service_gives_what_the_command_line_gives(tmp_path, service, weight
 def test_the_blur_is_told_along_its_axes():
     estimate = EstimatedDegradation(torch.tensor([[2.5, 2.5, 1.5]]), torch.zeros(1))  # variances of 4 and 1
     assert describe(estimate).startswith("A blur of 2.0 by 1.0 pixels")
+
+
+def test_noise_and_compression_are_told_where_they_were_learnt():
+    covariance = torch.tensor([[2.5, 2.5, 1.5]])
+    told = describe(EstimatedDegradation(covariance, torch.tensor([7.4]), torch.tensor([61.7])))
+    assert "noise of 7 grey levels of 255, JPEG compression of about quality 62" in told
+    clean = describe(EstimatedDegradation(covariance, torch.tensor([-0.3]), torch.tensor([101.0])))
+    assert "noise of 0 grey levels" in clean and "hardly any JPEG compression" in clean
+    assert "noise" not in describe(EstimatedDegradation(covariance, torch.tensor([7.4])))
+
+
+def test_weights_for_real_images_are_the_usual_ones_and_those_for_blur_are_offered(tmp_path, monkeypatch, service):
+    assert service.models() == ["CDSR_S"] and service.scales("CDSR_S") == [2, 4]  # as long as none ship
+    monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
+    small = Variant(lpe="autocorrelation", csc=False, head=True)
+    for index, name in enumerate(("cdsr_s_x2", "cdsr_s_x4", "cdsr_s_x4_real")):
+        torch.manual_seed(index)
+        variant = small._replace(compression=name.endswith("real"))
+        save_model(create_model("CDSR_S", int(name[8]), variant), tmp_path / f"{name}.safetensors", {})
+    service = Service(torch.device("cpu"), tmp_path / "visitors")
+    assert service.models() == ["CDSR_S", "CDSR_S (blur only)"]
+    assert service.scales("CDSR_S") == [2, 4] and service.scales("CDSR_S (blur only)") == [4]
+    image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 20, 21)))
+    real, blur = (service.upscale(image, model, 4) for model in service.models())
+    assert real.estimate.quality is not None and blur.estimate.quality is None
+    half, none = (service.upscale(image, "CDSR_S", 4, strength=strength).restored for strength in (0.5, 0.0))
+    assert np.array_equal(none, real.bicubic) and not np.array_equal(half, none)
+    assert np.abs(half.astype(float) - (real.restored.astype(float) + real.bicubic) / 2).max() <= 1
 
 
 def test_weights_for_noisy_images_are_offered_apart(tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ from data.degradation.kernels import kernels_of_covariance
 from utils.known_degradation import EstimatedDegradation
 
 KERNEL_SIZE = 21
+NO_JPEG = 97
+"""Estimated quality from which on an image counts as not compressed: the training's end at 95."""
 
 
 def draw_kernel(estimate: EstimatedDegradation) -> np.ndarray:
@@ -25,7 +27,12 @@ def draw_kernel(estimate: EstimatedDegradation) -> np.ndarray:
 
 
 def describe(estimate: EstimatedDegradation) -> str:
-    """Say in a sentence how wide the blur is, as standard deviations along its axes."""
+    """Say how wide the blur is, as standard deviations along its axes; noise and compression where they were learnt."""
     var_x, var_y, cov = estimate.covariance[0].tolist()
     narrow, wide = np.sqrt(np.linalg.eigvalsh([[var_x, cov], [cov, var_y]]).clip(min=0))
-    return f"A blur of {wide:.1f} by {narrow:.1f} pixels (standard deviations along its axes, in pixels of the result)."
+    blur = f"A blur of {wide:.1f} by {narrow:.1f} pixels (standard deviations along its axes, in pixels of the result)"
+    if estimate.quality is None:  # such a head learnt on images without noise, or with noise of one kind
+        return f"{blur}."
+    noise, quality = max(float(estimate.noise), 0.0), min(float(estimate.quality), 100.0)
+    jpeg = f"JPEG compression of about quality {quality:.0f}" if quality < NO_JPEG else "hardly any JPEG compression"
+    return f"{blur}, noise of {noise:.0f} grey levels of 255, {jpeg}: estimates, by the model itself."

@@ -48,13 +48,18 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         upload: str | None,
         model: str,
         scale: int,
+        strength: float,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[tuple[np.ndarray, np.ndarray], str, str, gr.Image, str, gr.Column]:
         if upload is None:
             raise gr.Error("Drop an image first.", title="No image", print_exception=False)
         try:
             result = service.upscale(
-                Path(upload), model, scale, lambda done, total: progress((done, total), desc="upscaling", unit="tiles")
+                Path(upload),
+                model,
+                scale,
+                lambda done, total: progress((done, total), desc="upscaling", unit="tiles"),
+                strength=strength,
             )
         except (ValueError, OSError) as error:
             raise gr.Error(str(error), title="Not upscaled", print_exception=False) from error
@@ -79,6 +84,15 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
                 scale = gr.Radio(
                     [(f"×{scale}", scale) for scale in scales], value=scales[0], label="Scale", elem_id="scale"
                 )
+                strength = gr.Slider(
+                    0,
+                    1,
+                    value=1,
+                    step=0.05,
+                    label="Strength",
+                    info="Less brings the result closer to bicubic interpolation, where it comes out too clean.",
+                    elem_id="strength",
+                )
                 button = gr.Button("Upscale", variant="primary", elem_id="go")
         status = gr.Markdown(elem_id="status")
         with gr.Column(visible=False) as results:
@@ -92,7 +106,7 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
                 max_height=700,
             )
             download = gr.File(label="Download", interactive=False, elem_id="download")
-            with gr.Accordion("The estimated blur of this image", open=True, elem_id="code"):
+            with gr.Accordion("What the model found in this image", open=True, elem_id="code"):
                 said = gr.Markdown()
                 kernel = gr.Image(show_label=False, interactive=False, buttons=[], container=False, width=374)
         upload.upload(check, upload, [upload, preview, status], queue=False, show_progress="hidden")
@@ -100,7 +114,7 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         model.change(offer_scales, model, scale, queue=False)
         button.click(
             upscale,
-            [upload, model, scale],
+            [upload, model, scale, strength],
             [slider, download, said, kernel, status, results],
             concurrency_limit=1,
             show_progress_on=status,

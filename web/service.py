@@ -27,6 +27,9 @@ from utils.known_degradation import EstimatedDegradation
 NOISY = " (noisy images)"
 """Follows the name of a model where its shipped weights were trained with noise."""
 
+BLUR_ONLY = " (blur only)"
+"""Follows the name of a model whose own name stands for the weights for real images."""
+
 VIEW_SIDE = 2000
 """Longest side of what the page shows, in pixels; downloads are whole."""
 
@@ -89,7 +92,7 @@ class Service:
         self._busy = threading.Lock()
 
     def models(self) -> list[str]:
-        """Names of the models with weights; those for noisy images stand apart."""
+        """Names of the models with weights; those for blur alone and for noisy images stand apart."""
         return sorted({name for name, _ in self.weights})
 
     def scales(self, model: str) -> list[int]:
@@ -120,7 +123,15 @@ class Service:
         except ValueError as error:
             raise ValueError(f"This image is damaged: {_cause(error, path)}") from error
 
-    def upscale(self, path: Path, model: str, scale: int, on_tile: Callable[[int, int], None] | None = None) -> Result:
+    def upscale(
+        self,
+        path: Path,
+        model: str,
+        scale: int,
+        on_tile: Callable[[int, int], None] | None = None,
+        *,
+        strength: float = 1.0,
+    ) -> Result:
         """Upscale a visitor's image as `test.py --dir_demo` does.
 
         Raises:
@@ -134,6 +145,7 @@ class Service:
         start = time.monotonic()
         with self._busy:
             upscaler = self._upscaler(model, scale)
+            upscaler.strength = strength
             options = OutputOptions(suffix=f"_x{scale}", max_pixels=self.max_pixels)
             source = Source(path, Path(path.name))
             [(_, target)] = plan([source], self.folder / "results" / uuid.uuid4().hex, options)
@@ -145,7 +157,7 @@ class Service:
 
     def _upscaler(self, model: str, scale: int) -> Upscaler:
         if (model, scale) not in self._upscalers:
-            network, metadata = open_model(model.removesuffix(NOISY), scale, self.weights[model, scale])
+            network, metadata = open_model(model.partition(" (")[0], scale, self.weights[model, scale])
             self._upscalers[model, scale] = Upscaler(
                 network.to(self.device).eval(),
                 precision=self.precision,
@@ -182,8 +194,11 @@ def _shipped_weights() -> dict[tuple[str, int], Path]:
     for name in MODELS:
         for scale in SCALES:
             clean, noisy = pretrained_path(name, scale), pretrained_path(name, scale, noise=math.inf)
-            if clean.is_file():
-                found[name, scale] = clean
+            usual = pretrained_path(name, scale, real=True)
+            if usual.is_file():
+                found[name, scale] = usual
+            if usual != clean and clean.is_file():
+                found[name + BLUR_ONLY, scale] = clean
             if noisy != clean:
                 found[name + NOISY, scale] = noisy
     return found
