@@ -1,7 +1,8 @@
 """What the encoder learnt: its codes over images and kernels, drawn and probed (CDSR, table 1).
 
 Two linear classifiers read the code. One names the kernel of images that it has not seen: how much the code knows
-of the degradation. One names the image under kernels that it has not seen: how much it knows of the content.
+of the degradation. One names the image under kernels that it has not seen: how much it knows of the content. Where
+images are compressed as well (protocol `real`), a regression reads how strong blur, noise and compression are.
 """
 
 import io
@@ -24,6 +25,7 @@ from evaluation.codes import COLLAPSED, code_spread
 from evaluation.estimates import Estimates, draw_estimates
 from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from evaluation.probe import SEED, Points, probe
+from evaluation.strengths import describe, draw_regressions, regress, strengths_of
 from inference.upscaler import code_of
 from model.network import Network
 from utils.files import replacing, write_json
@@ -35,11 +37,12 @@ MARKERS = "osD^vP*X<>ph"
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Codes (N, D) float32 with the kernel and the image of each."""
+    """Codes (N, D) float32 with the kernel and the image of each; strengths (N, 3) of the degradations, where known."""
 
     codes: npt.NDArray[np.float32]
     kernels: tuple[str, ...]
     images: tuple[str, ...]
+    strengths: npt.NDArray[np.float64] | None = None
 
     @property
     def collapsed(self) -> bool:
@@ -50,21 +53,24 @@ class Embeddings:
 @torch.inference_mode()
 def collect_embeddings(model: Network, samples: Mapping[str, Samples], *, device: torch.device) -> Embeddings:
     """Encode every sample of every set; one that is corrupt is left out."""
-    codes, kernels, images = [], [], []
+    codes, kernels, images, strengths = [], [], [], []
     for name, sample in readable(samples, "codes"):
         code = code_of(model, to_tensor(sample.lr)[None].to(device), sample.known_degradation)
         codes.append(code[0].float().cpu().numpy())
         kernels.append(sample.kernel)
         images.append(f"{name}/{sample.image}")
+        strengths.append(sample.known_degradation and strengths_of(sample.known_degradation))
     if not codes or not codes[0].size:
         raise ValueError("--embeddings has no codes to show: give a model with an encoder (CDSR, DASR) and a set")
-    return Embeddings(np.stack(codes), tuple(kernels), tuple(images))
+    known = np.array(strengths, np.float64) if all(strengths) else None
+    return Embeddings(np.stack(codes), tuple(kernels), tuple(images), known)
 
 
 def write_embeddings(stem: Path, embeddings: Embeddings, estimates: Estimates | None = None) -> str:
     """Write `stem`.npz (codes and labels), .png (PCA and t-SNE) and .json (the probes); returns these in words.
 
-    estimates: what the network read off the images; drawn as `stem`_kernels.png.
+    Where strengths are known, what a regression reads of them is drawn as `stem`_strengths.png. estimates: what the
+    network read off the images; drawn as `stem`_kernels.png.
     """
     codes = embeddings.codes.astype(np.float64)
     if embeddings.collapsed:  # what is left is rounding
@@ -83,9 +89,14 @@ def write_embeddings(stem: Path, embeddings: Embeddings, estimates: Estimates | 
     if estimates:
         summary |= estimates.summary()
         draw_estimates(estimates, stem.with_name(stem.name + "_kernels.png"))
+    regressions = {} if embeddings.strengths is None else regress(codes, embeddings.strengths, embeddings.kernels)
+    if regressions:
+        summary["regressions"] = {name: regression.summary() for name, regression in regressions.items()}
+        draw_regressions(regressions, stem.with_name(stem.name + "_strengths.png"))
     write_json(stem.with_name(stem.name + ".json"), summary)
     warning = ["warning: all codes are equal: the encoder has collapsed"] if embeddings.collapsed else []
     read = [estimates.describe()] if estimates else []
+    read += [describe(regressions)] if regressions else []
     return "\n".join([*warning, kernel.describe("kernel"), content.describe("image"), *read])
 
 

@@ -25,21 +25,27 @@ NUM_SHOWN = 4
 
 @dataclass(frozen=True)
 class Estimates:
-    """Covariances (N, 3) as (xx, yy, xy) in squared HR pixels and noise levels (N,) in grey levels, read and true."""
+    """Covariances (N, 3) as (xx, yy, xy) in squared HR pixels and noise levels (N,) in grey levels, read and true.
+
+    quality_error: mean absolute error of the JPEG quality; None where it is not read or not known.
+    """
 
     covariances: npt.NDArray[np.float64]
     true_covariances: npt.NDArray[np.float64]
     noise: npt.NDArray[np.float64]
     true_noise: npt.NDArray[np.float64]
     kernels: tuple[str, ...]
+    quality_error: float | None = None
 
     def summary(self) -> dict[str, Any]:
         """Mean absolute errors, for JSON."""
         errors = np.abs(self.covariances - self.true_covariances).mean(axis=0)
+        compression = {} if self.quality_error is None else {"quality_error": round(self.quality_error, 2)}
         return {
             "covariance_error": dict(zip(("xx", "yy", "xy"), errors.round(4).tolist(), strict=True)),
             "mean_covariance_error": round(float(errors.mean()), 4),
             "noise_error": round(float(np.abs(self.noise - self.true_noise).mean()), 3),
+            **compression,
         }
 
     def describe(self) -> str:
@@ -49,6 +55,7 @@ class Estimates:
         return (
             f"estimated kernels: mean error of the covariance {errors['mean_covariance_error']:.3f} squared HR pixels "
             f"({entries}); of the noise level {errors['noise_error']:.2f} grey levels"
+            + (f"; of the JPEG quality {errors['quality_error']:.1f}" if "quality_error" in errors else "")
         )
 
 
@@ -56,12 +63,15 @@ class Estimates:
 def collect_estimates(model: Network, testsets: Mapping[str, Samples], *, device: torch.device) -> Estimates | None:
     """Read every sample whose degradation is known; None where the model reads nothing."""
     found: list[tuple[Any, ...]] = []
+    quality_errors: list[float] = []
     for _, sample in readable(testsets, "kernels"):
         estimate, known = model.estimate(to_tensor(sample.lr)[None].to(device)), sample.known_degradation
         if estimate is None:
             return None
         if known is not None:
             true = kernel_covariance(known.kernels)[0].numpy()
+            if estimate.quality is not None and known.quality is not None:
+                quality_errors.append(abs(float(estimate.quality) - float(known.quality)))
             found.append((estimate.covariance[0].cpu(), true, float(estimate.noise), float(known.noise), sample.kernel))
     if not found:
         return None
@@ -72,6 +82,7 @@ def collect_estimates(model: Network, testsets: Mapping[str, Samples], *, device
         np.array(noise),
         np.array(true_noise),
         kernels,
+        float(np.mean(quality_errors)) if quality_errors else None,
     )
 
 

@@ -12,6 +12,7 @@ from data.samples import Sample, Samples
 from evaluation.embeddings import Embeddings, collect_embeddings, write_embeddings
 from evaluation.estimates import collect_estimates, draw_estimates
 from evaluation.probe import confidence_margin, probe, standardise
+from evaluation.strengths import NAMES, regress, strengths_of
 from model import create_model
 from model.degradation_head import kernel_covariance
 from utils.known_degradation import KnownDegradation
@@ -133,3 +134,47 @@ def test_a_drawn_kernel_has_the_covariance_asked_for() -> None:
     covariance = torch.tensor([[4.0, 2.0, 1.0], [1.0, 3.0, -0.5], [2.0, 2.0, 0.0]])
     drawn = kernels_of_covariance(covariance, size=31)
     torch.testing.assert_close(kernel_covariance(drawn), covariance, atol=0.01, rtol=0)
+
+
+def strengths_and_codes(noise: float) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Ten kernels under six images; the code is a linear function of their strengths and of the image."""
+    generator = np.random.default_rng(0)
+    true = np.column_stack([generator.uniform(0, 3, 10), generator.uniform(0, 25, 10), generator.uniform(30, 100, 10)])
+    strengths = true.repeat(6, axis=0)
+    mixed = strengths / [1, 8, 25] @ generator.standard_normal((3, 12))
+    return strengths, mixed + noise * generator.standard_normal(mixed.shape), [f"k{index // 6}" for index in range(60)]
+
+
+def test_a_regression_reads_the_strengths_of_kernels_it_has_not_seen() -> None:
+    strengths, codes, kernels = strengths_and_codes(0.01)
+    told = {name: regression.summary() for name, regression in regress(codes, strengths, kernels).items()}
+    assert list(told) == list(NAMES)
+    for numbers, true in zip(told.values(), strengths.T, strict=True):
+        assert numbers["correlation"] > 0.99 and numbers["error"] < 0.1 * numbers["error_of_guessing"]
+        assert numbers["error_of_guessing"] == pytest.approx(np.abs(true - np.median(true)).mean(), abs=1e-4)
+    noise = np.random.default_rng(1).standard_normal(codes.shape)
+    blind = [regression.summary() for regression in regress(noise, strengths, kernels).values()]
+    assert all(
+        numbers["correlation"] < 0.5 and numbers["error"] > 0.6 * numbers["error_of_guessing"] for numbers in blind
+    )
+    assert regress(codes[:6], strengths[:6], kernels[:6]) == {}
+
+
+def test_strengths_are_those_of_the_degradation() -> None:
+    two = torch.tensor([4.0], dtype=torch.float64)
+    kernels = gaussian_kernels(two, two, torch.zeros(1, dtype=torch.float64), size=21)
+    known = KnownDegradation(kernels, torch.tensor([3.0]), torch.tensor([60.0]))
+    assert strengths_of(known) == pytest.approx((2.0, 3.0, 60.0), abs=1e-3)
+    assert strengths_of(KnownDegradation(kernels, torch.tensor([3.0]))) is None
+
+
+def test_strengths_are_written_where_they_are_known(tmp_path: Path) -> None:
+    strengths, codes, kernels = strengths_and_codes(0.01)
+    images = tuple(f"Set/p{index % 6}" for index in range(60))
+    own = Embeddings(codes.astype(np.float32), tuple(kernels), images, strengths)
+    assert "linear regression for the JPEG quality" in write_embeddings(tmp_path / "told", own)
+    assert set(json.loads((tmp_path / "told.json").read_text())["regressions"]) == set(NAMES)
+    assert (tmp_path / "told_strengths.png").stat().st_size > 10_000
+    write_embeddings(tmp_path / "untold", embeddings(1.0, 1.0))
+    assert "regressions" not in json.loads((tmp_path / "untold.json").read_text())
+    assert not (tmp_path / "untold_strengths.png").exists()

@@ -42,7 +42,8 @@ INSIDE = {
     "model": "sync_norm common network degradation_head variant csc rrdb residual autocorrelation dasr_encoder lpe "
     "encoder dynamic_conv dqa bicubic cdsr dasr oracle moco published pretrained",
     "inference": "tiles memory upscaler",
-    "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe estimates embeddings report",
+    "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe strengths estimates "
+    "embeddings report",
     "restore": "sources transparency plan duration restore",
     "training": "schedule guard ema muon optimizers model_files validation step",
 }
