@@ -90,9 +90,6 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--models", nargs="+", help="names, or NAME=WEIGHTS (default: bicubic and all that ships)")
     parser.add_argument("--quality", type=int, default=85, help="of WebP")
-    parser.add_argument(
-        "--verdicts", type=Path, help="JSON file of verdicts; default: verdicts.json in --out, if there"
-    )
     parser.add_argument("--out", type=Path, default=Path("docs/gallery"))
     args = parser.parse_args()
     upscalers = build_upscalers(args.models or usual_models(args.scale), args.scale)
