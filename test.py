@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from data import build_protocol
+from data.degradation import RealDegradation
 from data.protocol import Protocol
 from data.samples import Testset
 from data.test_sets import load_testset
@@ -67,8 +68,8 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
     if name == "bicubic" and not args.dir_demo and build_protocol(args).degradation().has_matlab_baseline:
         logger.info("bicubic is MATLAB's here (--model bicubic_matlab), as in the protocols of DASR")
         name = "bicubic_matlab"
+    is_real = bool(args.dir_demo) or build_protocol(args).config.degradation == RealDegradation.name
     if path is None:
-        is_real = bool(args.dir_demo) or build_protocol(args).config.degradation == "real"
         name, path = shipped_weights(name, args.scale, args.noise, real=is_real and not args.blur_only)
     model = build_model(args.replace(model=name), device, variant_in(path))
     checkpoint: dict[str, Any] = {"model": name, "scale": args.scale}
@@ -93,7 +94,7 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
         tile=args.tile or None,
         self_ensemble=args.self_ensemble,
         shift=grid_shift(model, trained_for),
-        centred=bool(args.dir_demo),
+        centred=is_real,
         strength=args.strength,
     )
     return upscaler, checkpoint

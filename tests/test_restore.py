@@ -329,6 +329,17 @@ def test_own_images_take_the_weights_for_real_images(tmp_path, monkeypatch, capl
     assert taken(*own, "2") == "cdsr_s_x2.safetensors"
     assert taken("--scale", "4") == "cdsr_s_x4.safetensors"
     assert taken("--scale", "4", "--protocol", "real") == "cdsr_s_x4_real.safetensors"
+    assert taken("--scale", "4", "--protocol", "real", "--blur_only") == "cdsr_s_x4.safetensors"
+    centred = [
+        command_line.build_upscaler(parse_options(["--model", "CDSR_S", "--cpu", *words]), CPU)[0].centred
+        for words in (
+            ["--protocol", "real"],
+            ["--dir_demo", "a.png"],
+            ["--protocol", "cdsr"],
+            ["--protocol", "dasr-iso"],
+        )
+    ]
+    assert centred == [True, True, False, False]
     args = parse_options(["--model", "CDSR", *own, "4", "--cpu"])
     assert command_line.build_upscaler(args, CPU)[1]["file"] == "cdsr_s_x4_real.safetensors"
     assert "no weights are shipped for CDSR x4: taking CDSR_S" in caplog.text
