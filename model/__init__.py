@@ -18,6 +18,7 @@ from model.dasr import DASR, DASRSize
 from model.network import Network
 from model.oracle import UNKNOWN, Oracle
 from model.published import TAIL, load_published, to_published
+from model.unconditional import Unconditional
 from model.variant import Variant, resolve_variant, variant_of
 from utils.checkpoint import load_weights, save_weights
 
@@ -52,6 +53,8 @@ register("CDSR", CDSR)
 register("CDSR_S", CDSR, size=CDSR_S_SIZE, variant=CDSR_S_PARTS)
 register("CDSR_oracle", Oracle)
 register("CDSR_S_oracle", Oracle, size=CDSR_S_SIZE)
+register("CDSR_unconditional", Unconditional)
+register("CDSR_S_unconditional", Unconditional, size=CDSR_S_SIZE)
 register("DASR", DASR)
 register("DASR_S", DASR, size=DASR_S_SIZE)
 register("bicubic", Bicubic)

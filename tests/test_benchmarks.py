@@ -12,7 +12,7 @@ import pytest
 
 import main
 import test as program
-from benchmarks import ablation, table1
+from benchmarks import ablation
 from option import parse_options
 from tests.test_trainer import RUN, photographs, tiny
 
@@ -41,7 +41,7 @@ CASES = {  # words, and what the output or the file has
     ),
 }
 SLOW = {"recipes", "scaling", "train_step"}
-ELSEWHERE = {"ablation", "table1", "trials"}  # below, and tests/test_trials.py
+ELSEWHERE = {"ablation", "codes", "trials"}  # below, and tests/test_trials.py
 
 
 def call(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ INSIDE = {
     "data": "degradation lmdb sources data_range crop_plan protocol protocols samples mismatch test_sets "
     "training_set resident validation",
     "model": "sync_norm common network variant csc rrdb residual autocorrelation degradation_head dasr_encoder lpe "
-    "encoder dynamic_conv dqa bicubic cdsr dasr oracle moco published pretrained",
+    "encoder dynamic_conv dqa bicubic cdsr dasr oracle unconditional moco published pretrained",
     "inference": "tiles memory upscaler",
     "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe estimates embeddings report",
     "restore": "sources transparency plan duration restore",
