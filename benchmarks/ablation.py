@@ -31,6 +31,8 @@ ENCODER = "--epochs_encoder 1 --lr_encoder 3e-4"
 OUR_ENCODER = "--epochs_encoder 1 --lr_encoder 8e-3"
 """Muon's rate, for the matrices of the autocorrelation branch."""
 TAUGHT = f"{OUR_ENCODER} --d_weight 10"
+RECIPES_ENCODER = "--epochs_encoder 3 --lr_encoder 1.2e-2 --lr_decay_encoder 1 --gamma_encoder 0.4 --context 96"
+"""The encoder phase of `small_x2`."""
 
 BRANCH = Variant(lpe="autocorrelation", csc=False)
 HEAD = BRANCH._replace(head=True)
@@ -74,6 +76,7 @@ def arms(size: str, epochs: int) -> dict[str, Arm]:
         "autocorrelation alone, positive c": Arm(cdsr, BRANCH, f"{OUR_ENCODER} --positive c"),
         "head": Arm(cdsr, HEAD, TAUGHT),
         "head, teacher": Arm(cdsr, HEAD, f"{TAUGHT} {teacher}"),
+        "head, teacher, longer encoder phase": Arm(cdsr, HEAD, f"{TAUGHT} {teacher} {RECIPES_ENCODER}"),
         "head, teacher, no contrast": Arm(cdsr, HEAD, f"{TAUGHT} {teacher} --c_weight 0"),
         "oracle": Arm(f"{cdsr}_oracle", None, ""),
         "DASR": Arm(f"DASR{size}", None, ENCODER),
