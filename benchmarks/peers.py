@@ -188,9 +188,9 @@ def _to_row(line: Line) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def write(folder: Path, lines: Sequence[Line], files: Iterable[Path]) -> str:
+def write(folder: Path, lines: Sequence[Line], files: Iterable[Path], facts: Mapping[str, Any]) -> str:
     """Write the page, the rows and the plot; returns the page."""
-    page = to_markdown(lines, files, environment())
+    page = to_markdown(lines, files, facts)
     with replacing(folder / "peers.md") as temporary:
         temporary.write_text(page, encoding="utf-8")
     with replacing(folder / "peers.csv") as temporary, temporary.open("w", newline="") as file:
@@ -225,6 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     log_to_console()
     torch.set_num_threads(args.threads)
+    facts = environment()
     try:
         peers, problems = open_peers(args.weights)
         lines = [
@@ -242,7 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for problem in problems:
         logger.error("error: %s", problem)
     used = {method.name for scale in args.scales for method in peers.get(scale, [])}
-    print(write(args.out, lines, [path for path in sorted(args.weights.glob("*")) if path.stem in used]))
+    files = [path for path in sorted(args.weights.glob("*")) if path.stem in used]
+    print(write(args.out, lines, files, facts))
     return int(bool(problems))
 
 
