@@ -42,7 +42,7 @@ class BlindArchitecture(Architecture[Network]):
         name, model = identify(state_dict)
         marks = model.variant.marks(usual_variant(name)) if model.has_variants else []
         return ImageModelDescriptor(
-            model,
+            model.eval(),
             model.state_dict(),
             architecture=self,
             purpose="SR" if model.scale > 1 else "Restoration",
