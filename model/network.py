@@ -18,6 +18,7 @@ class Network(nn.Module):
         has_variants: it takes and keeps a `variant`: parts that can be left out.
         assumes_s_fold: weights whose file does not say so, as published ones do not, were trained on s-fold samples.
         scale: the upscaling factor.
+        size: the numbers that set its cost, where it can be had in several sizes.
         sr_network: maps (lr, code) to sr, unless `super_resolve` does otherwise.
     """
 
@@ -28,6 +29,7 @@ class Network(nn.Module):
     assumes_s_fold: ClassVar[bool] = False
 
     scale: int
+    size: Any
     encoder: Any
     sr_network: Any
     variant: Any

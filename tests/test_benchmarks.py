@@ -41,7 +41,7 @@ CASES = {  # words, and what the output or the file has
     ),
 }
 SLOW = {"recipes", "scaling", "train_step"}
-ELSEWHERE = {"ablation", "table1", "trials"}  # below, and tests/test_trials.py
+ELSEWHERE = {"ablation", "peers", "table1", "trials"}  # below, tests/test_trials.py, tests/test_spandrel.py
 
 
 def call(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

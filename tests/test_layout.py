@@ -45,7 +45,8 @@ INSIDE = {
     "model": "sync_norm common network variant csc rrdb residual autocorrelation degradation_head dasr_encoder lpe "
     "encoder dynamic_conv dqa bicubic cdsr dasr oracle moco published spandrel pretrained",
     "inference": "tiles memory upscaler",
-    "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe estimates embeddings report",
+    "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe estimates embeddings report "
+    "cards",
     "restore": "sources transparency plan duration restore",
     "training": "schedule guard ema muon optimizers model_files validation step",
 }

@@ -1,5 +1,7 @@
 """spandrel both ways: our weights in its loader, to the pixel of test.py; other people's networks in our tests."""
 
+import csv
+import math
 import re
 import sys
 from pathlib import Path
@@ -12,8 +14,10 @@ import torch
 from torch import nn
 
 import test as program
+from benchmarks import peers as compare_peers
 from data.protocols import get_protocol
 from data.test_sets import load_testset
+from evaluation.metrics import psnr_y
 from evaluation.profiling import model_cost
 from evaluation.results import read_rows
 from inference.upscaler import Upscaler
@@ -296,3 +300,36 @@ def test_a_peer_is_not_trained(peers: Path, tmp_path: Path, capsys: pytest.Captu
     words = f"--model spandrel --pre_train {peers / 'safmn_x2.pth'} --dir_data {tmp_path / 'HR'} --data_range 1-1/1-1"
     assert main.main([*words.split(), "--cpu", "--save", "x"]) == 1
     assert "--model spandrel has nothing to train" in capsys.readouterr().err
+
+
+def test_peers_stand_in_one_table_with_ours(peers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "sets" / "Two" / "a.png", photograph(61, 45))
+    write_image(tmp_path / "sets" / "Two" / "b.png", photograph(40, 52))
+    words = f"--weights {peers} --test_path {tmp_path / 'sets'} --test_sets Two --scales 2 --out {tmp_path / 'out'}"
+    assert compare_peers.main(words.split()) == 1  # the grey file and the one with alpha
+    said = capsys.readouterr()
+    assert "(grey alone)" in said.err and "(with alpha)" in said.err
+    page = (tmp_path / "out" / "peers.md").read_text(encoding="utf-8")
+    for head in ("| Two ×2, cdsr_noise0 |", "| Two ×2, dasr-iso_0.00_noise0 |"):
+        assert head in page
+    names = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")]
+    assert names.count("| bicubic") == names.count("| CDSR_S") == names.count("| safmn_x2") == 4 - 2
+    rows = list(csv.DictReader((tmp_path / "out" / "peers.csv").open(encoding="utf-8")))
+    methods = ("bicubic", "CDSR_S", "safmn_x2")
+    assert len(rows) == 2 * (9 + 1) * 4  # images, kernels, methods: the folder has safmn_x2 twice
+    measured = {(row["protocol"], row["method"]): row for row in rows if row["image"] == "a"}
+    for (protocol, method), row in measured.items():
+        is_at_home = (protocol.startswith("cdsr")) == (method == "CDSR_S")
+        assert (row["psnr"] == row["aligned_psnr"]) == is_at_home
+    assert {method for _, method in measured} == set(methods)
+    assert (tmp_path / "out" / "peers.png").stat().st_size > 5000
+    assert compare_peers.main(["--weights", str(tmp_path / "none"), "--test_path", "x"]) == 1
+    assert "no files of weights in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("move", [-3, -1, 0, 2])
+def test_an_aligned_figure_is_of_the_moved_result(move: int) -> None:
+    hr = photograph(40, 50)
+    sr = np.roll(hr, (-move, -move), axis=(0, 1))  # as far up and left as it is to be moved back
+    assert compare_peers.aligned(psnr_y, move, sr, hr, 2) == math.inf
+    assert (psnr_y(sr, hr, 2) == math.inf) == (move == 0)
