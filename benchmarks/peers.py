@@ -124,13 +124,13 @@ def aligned(measure: Measure, move: int, sr: np.ndarray, hr: np.ndarray, border:
 
 def compare(testset: Testset, methods: Sequence[Method]) -> list[Line]:
     """Evaluate all methods on a set, side by side image by image. ValueError: a row failed."""
-    rows: dict[str, list[Result]] = {method.name: [] for method in methods}
+    rows: list[list[Result]] = [[] for _ in methods]
     grid = testset.protocol.degradation().grid_shift
     of_image = itertools.groupby(range(len(testset)), lambda index: testset.keys[index][0])
     for image, group in of_image:
         indices = list(group)
-        for method in methods:
-            rows[method.name] += evaluate(
+        for method, done in zip(methods, rows, strict=True):
+            done += evaluate(
                 method.upscaler,
                 testset,
                 device=CPU,
@@ -141,13 +141,14 @@ def compare(testset: Testset, methods: Sequence[Method]) -> list[Line]:
                 progress=False,
             )
         logger.info("%s %s x%d: %s", testset.name, testset.protocol.slug, testset.protocol.scale, image)
-    problems = [row.error for done in rows.values() for row in done if row.error]
+    problems = [row.error for done in rows for row in done if row.error]
     if problems:
         raise ValueError(problems[0])
+    ours = rows[[method.name for method in methods].index(OURS)]
     of_set = testset.protocol.slug, testset.protocol.scale, testset.name
     return [
-        Line(*of_set, method, done, [row.seconds / ours.seconds for row, ours in zip(done, rows[OURS], strict=True)])
-        for method, done in ((method, rows[method.name]) for method in methods)
+        Line(*of_set, method, done, [row.seconds / our.seconds for row, our in zip(done, ours, strict=True)])
+        for method, done in zip(methods, rows, strict=True)
     ]
 
 
