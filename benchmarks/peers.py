@@ -229,23 +229,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts = environment()
     try:
         peers, problems = open_peers(args.weights)
-        lines = [
-            line
+        jobs = [
+            (load_testset(args.test_path, name, protocol), [*our_methods(protocol), *peers.get(protocol.scale, [])])
             for scale in args.scales
             for protocol in protocols(scale)
-            for test_set in args.test_sets
-            for line in compare(
-                load_testset(args.test_path, test_set, protocol), [*our_methods(protocol), *peers.get(scale, [])]
-            )
+            for name in args.test_sets
         ]
+        used = {method.name for _, methods in jobs for method in methods}
+        files = [path for path in sorted(args.weights.glob("*")) if path.stem in used]
+        lines, page = list[Line](), ""
+        for testset, methods in jobs:
+            lines += compare(testset, methods)
+            page = write(args.out, lines, files, facts)  # so far: it may be interrupted
     except ValueError as error:
         logger.error("error: %s", error)
         return 1
     for problem in problems:
         logger.error("error: %s", problem)
-    used = {method.name for scale in args.scales for method in peers.get(scale, [])}
-    files = [path for path in sorted(args.weights.glob("*")) if path.stem in used]
-    print(write(args.out, lines, files, facts))
+    print(page)
     return int(bool(problems))
 
 
