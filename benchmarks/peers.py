@@ -168,6 +168,7 @@ def to_markdown(lines: Sequence[Line], files: Iterable[Path], facts: Mapping[str
         f"- versions: Python {facts['python']}, PyTorch {facts['torch']}; {facts['platform']}",
         f"- hardware: {facts['processor']}, {facts['threads']} thread(s)",
         f"- date: {facts['date']}; nothing is random",
+        *([f"- meanwhile: {facts['note']}"] if facts["note"] else []),
         *(f"- `{path.name}`: SHA-256 `{sha256(path)}`" for path in files),
     ]
     for (protocol, scale, test_set), group in itertools.groupby(lines, lambda line: line[:3]):
@@ -210,7 +211,7 @@ def write(folder: Path, lines: Sequence[Line], files: Iterable[Path], facts: Map
         psnr = summary.values["aligned_psnr"]
         point = CostPoint(line.method.name, psnr, summary.seconds, line.method.cost.multiply_adds)
         panels.setdefault(f"{line.test_set} ×{line.scale}, {line.protocol}", []).append(point)
-    costs(panels, folder / "peers.png")
+    costs(panels, folder / "peers.png", psnr_label="aligned PSNR (dB)")
     return page
 
 
@@ -222,11 +223,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--test_sets", nargs="+", default=["Set5"])
     parser.add_argument("--scales", nargs="+", type=int, choices=SCALES, default=[2, 4], help="those with our weights")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--note", default="", help="what else the machine did meanwhile")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder to write")
     args = parser.parse_args(arguments)
     log_to_console()
     torch.set_num_threads(args.threads)
-    facts = environment()
+    facts = environment() | {"note": args.note}
     try:
         peers, problems = open_peers(args.weights)
         jobs = [

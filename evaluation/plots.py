@@ -149,7 +149,7 @@ COSTS = {  # of a point: name of the axis, divisor
 }
 
 
-def costs(panels: Mapping[str, Sequence[CostPoint]], path: Path | str) -> None:
+def costs(panels: Mapping[str, Sequence[CostPoint]], path: Path | str, *, psnr_label: str = "PSNR (dB)") -> None:
     """Write a row of two plots for each title: PSNR against seconds, and against multiply-adds, both logarithmic.
 
     A method without multiply-adds, such as bicubic, is a dashed line there. path: as of `curves`.
@@ -161,18 +161,26 @@ def costs(panels: Mapping[str, Sequence[CostPoint]], path: Path | str) -> None:
         for panel, (key, (label, divisor)) in zip(row, COSTS.items(), strict=True):
             _draw_costs(panel, [(point.name, point.psnr, getattr(point, key) / divisor) for point in points])
             panel.set_xlabel(label, color=TEXT_COLOUR)
-        row[0].set_ylabel("PSNR (dB)", color=TEXT_COLOUR)
+        row[0].set_ylabel(psnr_label, color=TEXT_COLOUR)
         row[0].set_title(title, color=TEXT_COLOUR, fontsize=10, loc="left")
     save_figure(figure, path)
 
 
 def _draw_costs(panel: Axes, points: Sequence[tuple[str, float, float]]) -> None:
     panel.set_xscale("log")
+    dear = [cost for _, _, cost in points if cost > 0]
+    panel.set_xlim(min(dear) / 4, max(dear) * 4)
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if max(dear) < 20 * min(dear) else (1.0,)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
     for index, (name, psnr, cost) in enumerate(points):
         colour = COLOURS[index % len(COLOURS)]
         if cost > 0:
             panel.plot([cost], [psnr], marker="o", color=colour, linestyle="")
-            panel.annotate(f" {name}", (cost, psnr), color=colour, fontsize=9, va="bottom")
+            is_right = cost**2 > min(dear) * max(dear)
+            panel.annotate(
+                f" {name} ", (cost, psnr), color=colour, fontsize=9, va="bottom", ha="right" if is_right else "left"
+            )
         else:
             panel.axhline(psnr, color=colour, linewidth=1.0, linestyle=(0, (4, 3)))
             place = blended_transform_factory(panel.transAxes, panel.transData)
@@ -181,7 +189,7 @@ def _draw_costs(panel: Axes, points: Sequence[tuple[str, float, float]]) -> None
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
     panel.tick_params(colors=SOFT_COLOUR, labelsize=9)
-    panel.margins(x=0.35, y=0.18)
+    panel.margins(y=0.18)
 
 
 def save_figure(figure: Figure, path: Path | str) -> None:
