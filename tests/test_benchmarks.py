@@ -51,7 +51,7 @@ CASES = {  # words, and what the output or the file has
     ),
 }
 SLOW = {"recipes", "scaling", "train_step"}
-ELSEWHERE = {"ablation", "codes", "trials"}  # below, and tests/test_trials.py
+ELSEWHERE = {"ablation", "codes", "peers", "trials"}  # below, tests/test_trials.py, tests/test_spandrel.py
 
 
 def call(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

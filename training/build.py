@@ -85,7 +85,8 @@ def build_network(
 ) -> Network:
     """Build the model with its starting weights, in the variant of these or of the state that will replace them."""
     resumed = to_published(state["model"]) if state else None
-    model = build_model(args, device, variant_of(resumed) if resumed else variant_in(args.pre_train or args.init_from))
+    held = variant_of(resumed) if resumed else variant_in(args.pre_train or args.init_from, args.model)
+    model = build_model(args, device, held)
     if not model.is_trainable:
         raise ValueError(f"--model {args.model} has nothing to train; give CDSR, CDSR_S, DASR or DASR_S")
     if isinstance(model, NonBlind):
