@@ -196,7 +196,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         "--model",
         default="CDSR",
         choices=sorted(MODELS),
-        help="..._S: small; ..._oracle: told the true kernel and noise level",
+        help="..._S: small; ..._oracle: told the true kernel and noise level; ..._unconditional: without a code",
     )
     group.add_argument(
         "--lpe",

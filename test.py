@@ -21,6 +21,7 @@ from evaluation.sets import evaluate_sets
 from evaluation.shard import Shard, join_shard
 from inference.upscaler import Upscaler, grid_shift
 from model import build_model, load_model, usual_variant, variant_in
+from model.network import Foreign
 from model.pretrained import shipped_weights
 from option import Options, parse_options
 from restore.plan import OutputOptions, plan
@@ -71,12 +72,14 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
     is_real = bool(args.dir_demo) or build_protocol(args).config.degradation == RealDegradation.name
     if path is None:
         name, path = shipped_weights(name, args.scale, args.noise, real=is_real and not args.blur_only)
-    model = build_model(args.replace(model=name), device, variant_in(path))
+    model = build_model(args.replace(model=name), device, variant_in(path, name))
     checkpoint: dict[str, Any] = {"model": name, "scale": args.scale}
     if model.has_variants and model.variant != usual_variant(name):
         checkpoint["variant"] = model.variant.marks(usual_variant(name))
     trained_for = {}
-    if model.is_trainable:
+    if isinstance(model, Foreign):
+        checkpoint["variant"] = [path.stem]
+    if model.is_trainable or isinstance(model, Foreign):
         if not args.pre_train and not path.is_file():
             raise ValueError(
                 f"no weights are shipped for {name} x{args.scale}; give a checkpoint with --pre_train, or try "
@@ -88,7 +91,7 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
     elif args.pre_train:
         logger.warning("--pre_train has no effect: %s has no weights", name)
     upscaler = Upscaler(
-        model.eval(),
+        model.to(device).eval(),
         precision=args.precision or "single",  # results are the same wherever they are computed
         channels_last=args.channels_last,
         tile=args.tile or None,

@@ -1,84 +1,107 @@
-"""What each part of CDSR is worth: `python -m benchmarks.ablation --budget STEPS --seeds N --dir_data … --out FILE`.
+"""What each part is worth: `python -m benchmarks.ablation --budget STEPS --seeds N --dir_data … --test_path … --out F`.
 
-LPE's branches, CSC and DQA are taken away one at a time; our autocorrelation branch and head are put in; an oracle that
-is told the kernel and an encoder that is never trained bound what a code can bring; DASR is the method to beat. All
-train for equal steps on equal batches.
+CDSR's parts are taken away one at a time, and ours put in: the autocorrelation branch, the head, the teacher. Table 1
+of the paper is in it: what the two patches of a positive pair share (`--positive`). A network without a code and an
+oracle that is told the kernel bound what a code can bring; DASR is the method to beat. All train the SR network for
+equal steps; the kernels of the validation and of the test set are of the training range.
 """
 
 import argparse
+import functools
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from benchmarks.trials import run_trials, table, trial_parser, validation
+from benchmarks.codes import measure
+from benchmarks.trials import run_trials, table, trial_parser
 from evaluation.profiling import model_cost
 from model import create_model
 from model.variant import Variant
+from utils.device import select_device
 from utils.known_degradation import KnownDegradation
 
 ANY_TRUTH = KnownDegradation(torch.zeros(1, 21, 21), torch.zeros(1))
 RECIPE = (
-    "--optimizer MUON --lr_sr 1e-3 --decay_type cosine --warmup 100 --grad_clip 20 --context 64 --positive d "
-    "--negatives batch --temperature 0.1 --moco_momentum 0 --queue_size 16"
+    "--optimizer MUON --channels_last --lr_sr 1e-3 --decay_type cosine --warmup 100 --grad_clip 20 --ema 0.995 "
+    "--context 64 --batch_encoder 24 --positive d --negatives batch --temperature 0.1 --moco_momentum 0 "
+    "--queue_size 16 --epochs_encoder -1"
 )
-ENCODER_PHASE = "--epochs_encoder 1 --lr_encoder 3e-4"
-OUR_PHASE = "--epochs_encoder 1 --lr_encoder 8e-3"
+ENCODER = "--epochs_encoder 1 --lr_encoder 3e-4"
+OUR_ENCODER = "--epochs_encoder 1 --lr_encoder 8e-3"
 """Muon's rate, for the matrices of the autocorrelation branch."""
+TAUGHT = f"{OUR_ENCODER} --d_weight 10"
+RECIPES_ENCODER = "--epochs_encoder 3 --lr_encoder 1.2e-2 --lr_decay_encoder 1 --gamma_encoder 0.4 --context 96"
+"""The encoder phase of `small_x2`."""
 
-PARTS = {  # of the same SR network: variant, options besides
-    "CDSR's parts": (Variant(), ENCODER_PHASE),
-    "LPE: pixel branch alone": (Variant(lpe="pixel"), ENCODER_PHASE),
-    "LPE: patch branch alone": (Variant(lpe="patch"), ENCODER_PHASE),
-    "LPE: DASR's encoder": (Variant(lpe="naive"), ENCODER_PHASE),
-    "LPE: all three branches": (Variant(lpe="all"), ENCODER_PHASE),
-    "LPE: autocorrelation alone, no CSC": (Variant(lpe="autocorrelation", csc=False), OUR_PHASE),
-    "the same with the head": (Variant(lpe="autocorrelation", csc=False, head=True), f"{OUR_PHASE} --d_weight 10"),
-    "the same, told the kernel alone": (
-        Variant(lpe="autocorrelation", csc=False, head=True),
-        f"{OUR_PHASE} --d_weight 10 --c_weight 0",
-    ),
-    "without CSC": (Variant(csc=False), ENCODER_PHASE),
-    "without DQA": (Variant(dqa=False), ENCODER_PHASE),
-    "no code: an encoder never trained": (Variant(csc=False), "--freeze_epoch 0"),
-}
+BRANCH = Variant(lpe="autocorrelation", csc=False)
+HEAD = BRANCH._replace(head=True)
 
 
-def flags_of(variant: Variant) -> str:
-    """Every part of a variant as a flag, whatever the model's own."""
-    switches = {name: getattr(variant, name) for name in ("csc", "dqa", "head")}
-    return " ".join([f"--lpe {variant.lpe}", *(f"--{'' if on else 'no-'}{name}" for name, on in switches.items())])
+class Arm(NamedTuple):
+    """What is compared: a model, its parts where it has any, and options besides the recipe's."""
+
+    model: str
+    variant: Variant | None
+    options: str
+
+    @property
+    def words(self) -> str:
+        """The flags for all of it, every part named whatever the model's own."""
+        words = [f"--model {self.model}"]
+        if self.variant:
+            words += [f"--lpe {self.variant.lpe}"]
+            words += [f"--{'' if getattr(self.variant, part) else 'no-'}{part}" for part in ("csc", "dqa", "head")]
+        return " ".join([*words, self.options])
 
 
-def variants_of(size: str) -> dict[str, tuple[str, Variant | None, str]]:
-    """Names, models and words of all that is compared. size: appended to the models' names, `_S` for the small ones."""
-    parts = {name: (f"CDSR{size}", variant, f"{flags_of(variant)} {more}") for name, (variant, more) in PARTS.items()}
-    return parts | {
-        "oracle": (f"CDSR{size}_oracle", None, ""),
-        "DASR": (f"DASR{size}", None, ENCODER_PHASE),
+def arms(size: str, epochs: int) -> dict[str, Arm]:
+    """All that is compared, by name.
+
+    Args:
+        size: appended to the models' names, `_S` for the small ones.
+        epochs: that train the SR network; a teacher has the first half.
+    """
+    cdsr, teacher = f"CDSR{size}", f"--epochs_teacher {epochs // 2}"
+    return {
+        "no code": Arm(f"{cdsr}_unconditional", None, ""),
+        "CDSR's parts": Arm(cdsr, Variant(), ENCODER),
+        "pixel branch alone": Arm(cdsr, Variant(lpe="pixel"), ENCODER),
+        "patch branch alone": Arm(cdsr, Variant(lpe="patch"), ENCODER),
+        "without CSC": Arm(cdsr, Variant(csc=False), ENCODER),
+        "without DQA": Arm(cdsr, Variant(dqa=False), ENCODER),
+        "with the autocorrelation branch": Arm(cdsr, Variant(lpe="all"), ENCODER),
+        "autocorrelation alone, positive d": Arm(cdsr, BRANCH, OUR_ENCODER),
+        "autocorrelation alone, positive cd": Arm(cdsr, BRANCH, f"{OUR_ENCODER} --positive cd"),
+        "autocorrelation alone, positive c": Arm(cdsr, BRANCH, f"{OUR_ENCODER} --positive c"),
+        "head": Arm(cdsr, HEAD, TAUGHT),
+        "head, teacher": Arm(cdsr, HEAD, f"{TAUGHT} {teacher}"),
+        "head, teacher, longer encoder phase": Arm(cdsr, HEAD, f"{TAUGHT} {teacher} {RECIPES_ENCODER}"),
+        "head, teacher, no contrast": Arm(cdsr, HEAD, f"{TAUGHT} {teacher} --c_weight 0"),
+        "oracle": Arm(f"{cdsr}_oracle", None, ""),
+        "DASR": Arm(f"DASR{size}", None, ENCODER),
     }
 
 
-def cost_columns(model: str, variant: Variant | None, scale: int) -> dict[str, str]:
-    """Parameters and multiply-adds of a model."""
-    return model_cost(create_model(model, scale, variant), ANY_TRUTH).columns()
-
-
 def main() -> None:
-    """Train every variant with every seed, print the table; differences are from the first variant."""
-    parser = trial_parser(__doc__.splitlines()[0], steps=500)
-    names = list(variants_of(""))
+    """Train every arm with every seed, print the table; differences are from the network without a code."""
+    parser = trial_parser(__doc__.splitlines()[0], steps=2000, epochs=4)
+    names = list(arms("", 1))
     parser.add_argument("--size", choices=("", "_S"), default="_S", help="published size, or the small one")
     parser.add_argument("--scale", type=int, default=2)
-    parser.add_argument("--variants", nargs="+", choices=names, default=names, help="these alone")
+    parser.add_argument("--test_path", type=Path, required=True, help="folder of Set14 and B100")
+    parser.add_argument("--arms", nargs="+", choices=names, default=names, help="these alone")
+    parser.add_argument("--baseline", choices=names, default=names[0], help="what differences are from")
     parser.add_argument("--recipe", default=RECIPE)
     args: argparse.Namespace = parser.parse_args()
-    shared = (
-        f"--scale {args.scale} --sig_min {0.175 * args.scale} --sig_max {2.5 * args.scale} --epochs_encoder -1 "
-        f"{args.recipe}"
-    )
-    compared = {name: variant for name, variant in variants_of(args.size).items() if name in args.variants}
-    words = {name: f"--model {model} {shared} {more}" for name, (model, _, more) in compared.items()}
-    costs = {name: cost_columns(model, variant, args.scale) for name, (model, variant, _) in compared.items()}
-    print(table(run_trials(words, args, validation), costs, baseline=next(iter(words))))
+    shared = f"--scale {args.scale} --sig_min {0.175 * args.scale} --sig_max {2.5 * args.scale} {args.recipe}"
+    compared = {name: arm for name, arm in arms(args.size, args.epochs).items() if name in args.arms}
+    words = {name: f"{shared} {arm.words}" for name, arm in compared.items()}
+    models = {name: create_model(arm.model, args.scale, arm.variant) for name, arm in compared.items()}
+    costs = {name: model_cost(model, ANY_TRUTH).columns() for name, model in models.items()}
+    device = select_device(args.device)
+    rows = run_trials(words, args, functools.partial(measure, test_path=args.test_path, device=device))
+    print(table(rows, costs, baseline=args.baseline if args.baseline in rows else None))
 
 
 if __name__ == "__main__":

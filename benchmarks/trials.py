@@ -22,12 +22,13 @@ Measure = Callable[[Path], Row]
 """What is measured of a trial, from its run folder."""
 
 
-def trial_parser(description: str, *, steps: int) -> argparse.ArgumentParser:
+def trial_parser(description: str, *, steps: int, epochs: int = 1) -> argparse.ArgumentParser:
     """Make a parser of what all comparisons take: images, budget, seeds, the file to write."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--dir_data", type=Path, required=True, help="as of main.py")
     parser.add_argument("--data_range", default="1-458/459-464", help="training/validation images")
     parser.add_argument("--budget", type=int, default=steps, help="steps that train the SR network")
+    parser.add_argument("--epochs", type=int, default=epochs, help="equal parts of the budget")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--patch_size", type=int, default=32, help="LR pixels")
     parser.add_argument("--precision", default="bf16")
@@ -47,6 +48,7 @@ def run_trials(variants: Mapping[str, str], args: argparse.Namespace, measure: M
     """
     known = json.loads(args.out.read_text()) if args.out.is_file() else {}
     rows: dict[str, list[Row]] = known.get("rows", {})
+    words_of = known.get("variants", {}) | dict(variants)
     for seed in range(1, args.seeds + 1):
         for name, words in variants.items():
             done = rows.setdefault(name, [])
@@ -55,7 +57,8 @@ def run_trials(variants: Mapping[str, str], args: argparse.Namespace, measure: M
             done.append(_train(words, seed, args, measure))
             print(f"seed {seed}, {name}: {_spell(done[-1])}", flush=True)
             options = {key: value for key, value in vars(args).items() if key != "seeds"}
-            write_json(args.out, {"options": options, "variants": variants, "rows": rows, "environment": environment()})
+            record = {"options": options, "variants": words_of, "rows": rows, "environment": environment()}
+            write_json(args.out, record)
     return {name: rows[name] for name in variants}
 
 
@@ -63,7 +66,8 @@ def _train(words: str, seed: int, args: argparse.Namespace, measure: Measure) ->
     with tempfile.TemporaryDirectory() as folder:
         command = (
             f"{sys.executable} {ROOT / 'main.py'} --dir_data {args.dir_data.resolve()} --data_range {args.data_range} "
-            f"--patch_size {args.patch_size} --batch_size {args.batch_size} --test_every {args.budget} --epochs_sr 1 "
+            f"--patch_size {args.patch_size} --batch_size {args.batch_size} --test_every {args.budget // args.epochs} "
+            f"--epochs_sr {args.epochs} "
             f"--precision {args.precision} --device {args.device} --n_threads 1 --seed {seed} --no-use_tb_logger "
             f"--save trial {words}"
         )
@@ -90,25 +94,33 @@ def table(
     Args:
         rows: of each variant, in the order of the seeds.
         constants: further columns by variant, the same for every seed.
-        baseline: a variant; each figure is followed by its difference from that one's, paired by seed, with the half
-            width of Student's 95 % interval: where that is the larger, the seeds do not tell the two apart.
+        baseline: a variant; each figure that it has too is followed by the difference from it, paired by seed, with
+            the half width of Student's 95 % interval: where that is the larger, the seeds do not tell the two apart.
     """
     constants = constants or {}
     fixed = list(next(iter(constants.values()), {}))
-    columns = list(next(iter(rows.values()))[0])
-    against = [f"− {baseline.partition(':')[0]}"] if baseline else []
-    measured = [title for column in columns for title in (column, *against)]
-    lines = ["| | " + " | ".join([*fixed, *measured]) + " |", "|---" * (1 + len(fixed) + len(measured)) + "|"]
+    columns = list(dict.fromkeys(column for seeds in rows.values() for column in seeds[0]))
+    references = {
+        column: [row[column] for row in rows[baseline]] if baseline and column in rows[baseline][0] else []
+        for column in columns
+    }
+    heads = [f"− {baseline.partition(':')[0]}"] if baseline else []
+    titles = [title for column in columns for title in (column, *(heads if references[column] else []))]
+    lines = ["| | " + " | ".join([*fixed, *titles]) + " |", "|---" * (1 + len(fixed) + len(titles)) + "|"]
     for name, seeds in rows.items():
         cells = [constants[name][column] for column in fixed]
         for column in columns:
-            values = [row[column] for row in seeds]
-            spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.2f}{spread}")
-            if baseline:
-                cells.append("" if name == baseline else _difference(values, [row[column] for row in rows[baseline]]))
+            values = [row[column] for row in seeds if column in row]
+            cells.append(_mean(values) if values else "")
+            if references[column]:
+                cells.append(_difference(values, references[column]) if values and name != baseline else "")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _mean(values: Sequence[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
 
 
 def _difference(values: Sequence[float], references: Sequence[float]) -> str:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,8 @@ from data.samples import Samples, readable
 from evaluation.codes import COLLAPSED, code_spread
 from evaluation.estimates import Estimates, draw_estimates
 from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
-from evaluation.probe import SEED, Points, probe
-from evaluation.strengths import describe, draw_regressions, regress, strengths_of
+from evaluation.probe import SEED, Points, Probe, probe
+from evaluation.strengths import Regression, describe, draw_regressions, regress, strengths_of
 from inference.upscaler import code_of
 from model.network import Network
 from utils.files import replacing, write_json
@@ -48,6 +49,22 @@ class Embeddings:
     def collapsed(self) -> bool:
         """Whether all codes are equal: the encoder then tells nothing."""
         return code_spread(torch.from_numpy(self.codes)) <= COLLAPSED
+
+    @property
+    def points(self) -> Points:
+        """The codes (N, D) in float64; zeros where they have collapsed: what is left of them is rounding."""
+        return np.zeros(self.codes.shape) if self.collapsed else self.codes.astype(np.float64)
+
+    def probes(self) -> dict[str, Probe]:
+        """What the codes know of the kernel and of the image."""
+        return {
+            "kernel": probe(self.points, self.kernels, self.images, "images"),
+            "image": probe(self.points, self.images, self.kernels, "kernels"),
+        }
+
+    def regressions(self) -> dict[str, Regression]:
+        """What the codes know of the strengths, where these are known."""
+        return {} if self.strengths is None else regress(self.points, self.strengths, self.kernels)
 
 
 @torch.inference_mode()
@@ -72,11 +89,7 @@ def write_embeddings(stem: Path, embeddings: Embeddings, estimates: Estimates | 
     Where strengths are known, what a regression reads of them is drawn as `stem`_strengths.png. estimates: what the
     network read off the images; drawn as `stem`_kernels.png.
     """
-    codes = embeddings.codes.astype(np.float64)
-    if embeddings.collapsed:  # what is left is rounding
-        codes = np.zeros_like(codes)
-    kernel = probe(codes, embeddings.kernels, embeddings.images, "images")
-    content = probe(codes, embeddings.images, embeddings.kernels, "kernels")
+    probes = embeddings.probes()
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, codes=embeddings.codes, kernels=np.array(embeddings.kernels), images=np.array(embeddings.images)
@@ -84,25 +97,27 @@ def write_embeddings(stem: Path, embeddings: Embeddings, estimates: Estimates | 
     with replacing(stem.with_name(stem.name + ".npz")) as temporary:
         temporary.write_bytes(buffer.getvalue())
     draw_embeddings(embeddings, stem.with_name(stem.name + ".png"))
-    probes = {"kernel": asdict(kernel), "image": asdict(content)}
-    summary = {"num_codes": len(codes), "collapsed": embeddings.collapsed, "probes": probes}
+    summary: dict[str, Any] = {
+        "num_codes": len(embeddings.codes),
+        "collapsed": embeddings.collapsed,
+        "probes": {name: asdict(result) for name, result in probes.items()},
+    }
     if estimates:
         summary |= estimates.summary()
         draw_estimates(estimates, stem.with_name(stem.name + "_kernels.png"))
-    regressions = {} if embeddings.strengths is None else regress(codes, embeddings.strengths, embeddings.kernels)
-    if regressions:
+    if regressions := embeddings.regressions():
         summary["regressions"] = {name: regression.summary() for name, regression in regressions.items()}
         draw_regressions(regressions, stem.with_name(stem.name + "_strengths.png"))
     write_json(stem.with_name(stem.name + ".json"), summary)
     warning = ["warning: all codes are equal: the encoder has collapsed"] if embeddings.collapsed else []
     read = [estimates.describe()] if estimates else []
     read += [describe(regressions)] if regressions else []
-    return "\n".join([*warning, kernel.describe("kernel"), content.describe("image"), *read])
+    return "\n".join([*warning, *(result.describe(name) for name, result in probes.items()), *read])
 
 
 def draw_embeddings(embeddings: Embeddings, path: Path) -> None:
     """Draw PCA and t-SNE, in rows, coloured by kernel and by image, in columns."""
-    codes = embeddings.codes.astype(np.float64)
+    codes = embeddings.points
     planes = {"PCA": np.zeros((len(codes), 2)) if embeddings.collapsed else _pca(codes)}
     if len(codes) > 3 and not embeddings.collapsed:
         planes["t-SNE"] = _tsne(codes)

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from model.bicubic import Bicubic
 from model.cdsr import CDSR, CDSRSize
 from model.dasr import DASR, DASRSize
-from model.network import Network
+from model.network import Foreign, Network
 from model.oracle import UNKNOWN, Oracle
-from model.published import HEAD, TAIL, load_published, to_published
+from model.published import HEAD, TAIL, describe, fits, for_testing, load_published, scale_of, to_published
+from model.spandrel import SpandrelModel
+from model.unconditional import Unconditional
 from model.variant import Variant, resolve_variant, variant_of
 from utils.checkpoint import load_weights, save_weights
 
@@ -52,10 +55,13 @@ register("CDSR", CDSR)
 register("CDSR_S", CDSR, size=CDSR_S_SIZE, variant=CDSR_S_PARTS)
 register("CDSR_oracle", Oracle)
 register("CDSR_S_oracle", Oracle, size=CDSR_S_SIZE)
+register("CDSR_unconditional", Unconditional)
+register("CDSR_S_unconditional", Unconditional, size=CDSR_S_SIZE)
 register("DASR", DASR)
 register("DASR_S", DASR, size=DASR_S_SIZE)
 register("bicubic", Bicubic)
 register("bicubic_matlab", Bicubic, matlab=True)
+register("spandrel", SpandrelModel)
 
 
 def network_of(name: str) -> type[Network]:
@@ -169,13 +175,35 @@ def open_model(name: str, scale: int, path: Path) -> tuple[Network, dict[str, An
     Raises:
         ValueError: as `create_model` and `load_model`.
     """
-    model = create_model(name, scale, variant_in(path) if network_of(name).has_variants else None)
+    model = create_model(name, scale, variant_in(path, name))
     return model, load_model(model, path)
 
 
-def variant_in(path: Path | None) -> Variant | None:
-    """Tell the variant of the weights in a file; None where there is no file, or it is not of a CDSR."""
-    return variant_of(load_weights(path)[0]) if path and path.is_file() else None
+def variant_in(path: Path | None, name: str) -> Variant | None:
+    """Tell the variant of the weights in a file; None where there is no file, or the model of that name has none."""
+    if path is None or not path.is_file() or not network_of(name).has_variants:
+        return None
+    return variant_of(load_weights(path)[0])
+
+
+def identify(tensors: Mapping[str, Tensor]) -> tuple[str, Network]:
+    """Find the registered model that a state dict in the published naming is of, by its names and shapes alone.
+
+    Returns:
+        its name, and the model with these weights.
+
+    Raises:
+        ValueError: none is; the message says what the state dict holds.
+    """
+    tensors, variant, scale = for_testing(tensors), variant_of(tensors), scale_of(tensors)
+    for name in MODELS if 1 <= scale <= 4 else ():
+        network = network_of(name)
+        if network.is_contrastive and network.has_variants == (variant is not None):
+            model = create_model(name, scale, variant)
+            if fits(model, tensors):
+                load_published(model, tensors, name)
+                return name, model
+    raise ValueError(f"the file holds {describe(tensors)}, which no blind model here has")
 
 
 def load_model(model: Network, path: Path) -> dict[str, Any]:
@@ -184,6 +212,9 @@ def load_model(model: Network, path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file cannot be read, or is for another model or scale.
     """
+    if isinstance(model, Foreign):
+        model.open_file(path)
+        return {}
     tensors, metadata = load_weights(path)
     load_published(model, tensors, str(path))
     return metadata

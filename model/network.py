@@ -1,5 +1,6 @@
 """What every network of the registry is: what it can do, and how it is called."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -11,12 +12,13 @@ class Network(nn.Module):
     """Base class of the networks. The class variables are its traits; a plain SR network needs none of them.
 
     Attributes:
-        is_trainable: it has weights.
+        is_trainable: it has weights, which are trained here.
         is_contrastive: its `encoder`, an `Encoder`, makes the code, and is the query encoder of momentum contrast.
         is_non_blind: it is told the degradation (`NonBlind`) and takes `kernel_size`.
         has_variants: it takes and keeps a `variant`: parts that can be left out.
         assumes_s_fold: weights whose file does not say so, as published ones do not, were trained on s-fold samples.
         scale: the upscaling factor.
+        size: the numbers that set its cost, where it can be had in several sizes.
         sr_network: maps (lr, code) to sr, unless `super_resolve` does otherwise.
     """
 
@@ -27,6 +29,7 @@ class Network(nn.Module):
     assumes_s_fold: ClassVar[bool] = False
 
     scale: int
+    size: Any
     encoder: Any
     sr_network: Any
     variant: Any
@@ -64,3 +67,11 @@ class NonBlind(Protocol):
 
     def encode_degradation(self, known_degradation: KnownDegradation) -> Tensor:
         """Codes (B, D) of B degradations, on the network's device."""
+
+
+@runtime_checkable
+class Foreign(Protocol):
+    """A network of other people that a file of weights brings with it: there is none before, and none is trained."""
+
+    def open_file(self, path: Path) -> None:
+        """Take the network that a file holds. ValueError: it cannot be read, or is no network for this scale."""

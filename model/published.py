@@ -78,29 +78,50 @@ def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {published_name(name): tensor for name, tensor in state.items()}
 
 
+def network_in(tensors: Iterable[str]) -> str | None:
+    """Tell by the names of a published-format state dict which network it is of; None: of none here."""
+    names = set(tensors)
+    if "G.conv_first.weight" in names:
+        if "E.pca.basis" in names:
+            return "oracle"
+        return "CDSR" if any(name.startswith("E.") for name in names) else "unconditional CDSR"
+    return "DASR" if "G.head.0.weight" in names else None
+
+
+def scale_of(tensors: Mapping[str, Tensor]) -> int:
+    """Tell the scale that a published-format state dict is for; 0 where it has no tail of CDSR or DASR."""
+    if "G.upsampler.0.weight" in tensors:
+        return math.isqrt(len(tensors["G.upsampler.0.weight"]) // 3)
+    if "G.tail.1.weight" in tensors:
+        stages = [value.shape for name, value in tensors.items() if re.fullmatch(r"G\.tail\.0\.\d\.weight", name)]
+        return math.prod(math.isqrt(outputs // inputs) for outputs, inputs, *_ in stages)
+    return 0
+
+
 def describe(tensors: Mapping[str, Tensor], other: str = "no weights of CDSR or DASR") -> str:
     """Say in a few words what a published-format state dict holds, for messages; `other`: where it is neither's."""
-    if "G.conv_first.weight" in tensors:
-        tail = tensors.get("G.upsampler.0.weight")
-        scale = "" if tail is None else f" for scale {math.isqrt(len(tail) // 3)}"
-        blocks = f"{_count(tensors, 'G.RRDB_trunk.')} blocks of {len(tensors['G.conv_first.weight'])} features"
-        kind = "oracle" if "E.pca.basis" in tensors else "CDSR"
-        variant = variant_of(tensors)
-        flags = variant.flags_unlike(Variant()) if variant else []
-        marks = f" ({' '.join(flags)})" if flags else ""
-        return f"{kind} weights{scale} with {blocks}{marks}"
-    if "G.head.0.weight" in tensors:
-        stages = [value.shape for name, value in tensors.items() if re.fullmatch(r"G\.tail\.0\.\d\.weight", name)]
-        factors = [math.isqrt(outputs // inputs) for outputs, inputs, *_ in stages]
-        scale = f" for scale {math.prod(factors)}" if "G.tail.1.weight" in tensors else ""
+    network, factor = network_in(tensors), scale_of(tensors)
+    scale = f" for scale {factor}" if factor else ""
+    if network is None:
+        return other
+    if network == "DASR":
         groups = f"{_count(tensors, 'G.body.') - 1} groups of {_count(tensors, 'G.body.0.body.') - 1} blocks"
         return f"DASR weights{scale} with {groups} of {len(tensors['G.head.0.weight'])} features"
-    return other
+    blocks = f"{_count(tensors, 'G.RRDB_trunk.')} blocks of {len(tensors['G.conv_first.weight'])} features"
+    variant = variant_of(tensors)
+    flags = variant.flags_unlike(Variant()) if variant else []
+    marks = f" ({' '.join(flags)})" if flags else ""
+    return f"{network} weights{scale} with {blocks}{marks}"
 
 
 def _count(names: Iterable[str], prefix: str) -> int:
     """How many numbers follow a prefix."""
     return len({name[len(prefix) :].split(".")[0] for name in names if name.startswith(prefix)})
+
+
+def for_testing(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Drop the key encoder and the queue of a training file."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_ONLY)}
 
 
 def load_published(model: Network, tensors: Mapping[str, Tensor], source: str) -> None:
@@ -114,11 +135,19 @@ def load_published(model: Network, tensors: Mapping[str, Tensor], source: str) -
     Raises:
         ValueError: as `require_fit`; the model is left as it was.
     """
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_ONLY)}
+    tensors = for_testing(tensors)
     require_fit(model, tensors, source)
     state = model.state_dict()
     names = zip(state, to_published(state), strict=True)
     model.load_state_dict({name: tensors[published] for name, published in names}, strict=True)
+
+
+def fits(model: Network, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict in the published naming has a model's names and shapes."""
+    expected = to_published(model.state_dict())
+    return {name: tensor.shape for name, tensor in tensors.items()} == {
+        name: tensor.shape for name, tensor in expected.items()
+    }
 
 
 def require_fit(model: Network, tensors: Mapping[str, Tensor], source: str) -> None:

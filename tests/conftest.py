@@ -1,7 +1,14 @@
-"""What the tests share: one thread per library, the folder of reference data, and `gpu` tests that skip themselves."""
+"""What the tests share: one thread per library, the folder of reference data, spandrel, and `gpu` tests that skip
+themselves.
+"""
 
+import importlib
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
 import pytest
 
@@ -25,3 +32,43 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def assets() -> Path:
     """Reference data that the tests compare with."""
     return Path(__file__).parent / "assets"
+
+
+TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
+
+
+def torchvision_problem() -> str:
+    """Why torchvision cannot be imported here; empty where it can."""
+    try:
+        importlib.import_module("torchvision.transforms.functional")
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a build that does not fit PyTorch's
+        return f"torchvision cannot be imported here ({str(error).splitlines()[0]})"
+    return ""
+
+
+@pytest.fixture(scope="session")
+def spandrel() -> ModuleType:
+    """The library; where torchvision cannot be imported, with stand-ins for what spandrel takes of it.
+
+    These are two functions and an enumeration, used by networks for faces and for holes, which no test runs.
+    """
+    if not torchvision_problem():
+        return importlib.import_module("spandrel")
+
+    def stand_in(name: str) -> Callable[..., NoReturn]:
+        def fail(*arguments: object, **options: object) -> NoReturn:
+            raise AssertionError(f"{name} is a stand-in for torchvision's")
+
+        return fail
+
+    modules = {name: ModuleType(name) for name in TORCHVISION}
+    for name in ("normalize", "rotate", "InterpolationMode"):
+        setattr(modules[TORCHVISION[-1]], name, stand_in(name))
+    before = {name: sys.modules.pop(name) for name in TORCHVISION if name in sys.modules}
+    sys.modules.update(modules)
+    try:
+        return pytest.importorskip("spandrel", reason="no spandrel here: pip install -r requirements-spandrel.txt")
+    finally:
+        for name in TORCHVISION:
+            del sys.modules[name]
+        sys.modules.update(before)

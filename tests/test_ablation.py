@@ -176,3 +176,25 @@ def test_a_state_of_another_model_is_refused(photographs: Path, caplog: pytest.L
     assert "the state to resume does not fit: it holds CDSR weights" in caplog.text
     assert main.main(tiny(photographs, "--no-dqa", "--resume", "-1")) == 1
     assert "--no-dqa contradicts the weights, which are for --dqa" in caplog.text
+
+
+def test_without_a_code_it_is_the_sr_network_under_zeros(tmp_path: Path) -> None:
+    model = create_model("CDSR_S_unconditional", 2).eval()
+    lr = torch.rand(2, 3, 12, 10) * 255
+    with torch.inference_mode():
+        assert model.encode(lr).shape == (2, 0)
+        assert torch.equal(model(lr), model.sr_network(lr, torch.zeros(2, model.size.code_dim)))
+    save_model(model, tmp_path / "plain.pt", {})
+    with torch.inference_mode():
+        assert torch.equal(open_model("CDSR_S_unconditional", 2, tmp_path / "plain.pt")[0].eval()(lr), model(lr))
+    with pytest.raises(ValueError, match="holds unconditional CDSR weights for scale 2 .* takes oracle weights"):
+        open_model("CDSR_S_oracle", 2, tmp_path / "plain.pt")
+
+
+def test_a_network_without_a_code_trains_and_is_tested(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = tiny(photographs, "--model", "CDSR_S_unconditional", "--epochs_encoder", "-1", "--freeze_epoch", "1")
+    assert main.main(words) == 0
+    (weights,) = (RUN / "model").glob("model_2_*.pt")
+    words = ["--model", "CDSR_S_unconditional", "--pre_train", str(weights), "--test_path", ".", "--test_sets", "HR"]
+    assert test.main(["--cpu", "--scale", "2", *words]) == 0
+    assert "| HR" in capsys.readouterr().out

@@ -2,22 +2,32 @@
 
 import importlib
 import json
+import math
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 import main
 import test as program
-from benchmarks import ablation, table1
+from benchmarks import ablation
+from benchmarks.codes import CODE_SET, SR_SET, swapped_codes
+from data.samples import Sample, Samples
+from model import build_model, create_model
+from model.network import Network
 from option import parse_options
 from tests.test_trainer import RUN, photographs, tiny
 
 __all__ = ["photographs"]
 
+CPU = torch.device("cpu")
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "experiment" / "pretrained" / "cdsr_s_x2.safetensors"
 CASES = {  # words, and what the output or the file has
@@ -41,7 +51,7 @@ CASES = {  # words, and what the output or the file has
     ),
 }
 SLOW = {"recipes", "scaling", "train_step"}
-ELSEWHERE = {"ablation", "table1", "trials"}  # below, and tests/test_trials.py
+ELSEWHERE = {"ablation", "codes", "peers", "trials"}  # below, tests/test_trials.py, tests/test_spandrel.py
 
 
 def call(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,23 +85,60 @@ def test_every_benchmark_has_a_case() -> None:
     assert names == CASES.keys() | ELSEWHERE
 
 
+@pytest.mark.parametrize("size", ["", "_S"])
+def test_every_arm_of_the_ablation_is_a_training(size: str) -> None:
+    for name, arm in ablation.arms(size, 4).items():
+        options = parse_options(f"--scale 2 {ablation.RECIPE} {arm.words}".split())
+        held = create_model(arm.model, 2, arm.variant)
+        assert build_model(options, CPU).state_dict().keys() == held.state_dict().keys(), name
+
+
+def test_codes_of_other_kernels_are_swapped_in(tmp_path: Path) -> None:
+    """A network whose result is its code as a grey level: the original is that of the own kernel."""
+
+    class Named(Network):
+        scale = 2
+
+        def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
+            return lr[:, :1, 0, 0]
+
+        def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
+            return code[:, :, None, None].expand(1, 3, 2 * lr.shape[2], 2 * lr.shape[3])
+
+    class Levels(Samples):
+        keys = [(image, kernel) for image in "ab" for kernel in "012"]  # noqa: RUF012
+
+        def read(self, index: int) -> Sample:
+            level = 40 * (index % 3 + 1)
+            lr, hr = (np.full((side, side, 3), level, np.uint8) for side in (8, 16))
+            return Sample(*self.keys[index], lr, hr)
+
+    own, swapped = swapped_codes(Named(), Levels(), CPU)
+    assert own == math.inf
+    errors = np.array([40, 40, 80]) * 219 / 255  # of Y; each under the code of the next kernel
+    assert swapped == pytest.approx(np.mean(20 * np.log10(255 / errors)), abs=1e-3)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_comparisons_run_from_the_command_line(
+def test_the_ablation_runs_from_the_command_line(
     photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = f"--dir_data {photographs} --data_range 1-4/5-6 --budget 2 --batch_size 2 --patch_size 12 --device cpu"
-    shared = [*words.split(), "--precision", "single", "--seeds", "2", "--out"]
-    monkeypatch.setattr(sys, "argv", ["ablation", *shared, "ablation.json", "--recipe", "--lr_sr 8e-4"])
+    for name in (SR_SET, CODE_SET):
+        shutil.copytree(photographs, photographs.parent / "sets" / name)
+    words = (
+        f"ablation --dir_data {photographs} --data_range 1-4/5-6 --budget 4 --epochs 2 --batch_size 2 --patch_size 12 "
+        f"--device cpu --precision single --seeds 1 --test_path sets --out ablation.json"
+    )
+    shown = ["no code", "patch branch alone", "head, teacher", "oracle"]
+    monkeypatch.setattr(sys, "argv", [*words.split(), "--recipe", "--lr_sr 8e-4 --ema 0.9", "--arms", *shown])
     ablation.main()
-    lines, variants = capsys.readouterr().out.splitlines(), ablation.variants_of("_S")
-    assert [line.split(" | ")[0] for line in lines[-len(variants) :]] == [f"| {name}" for name in variants]
-    more = ["--test_path", str(photographs.parent), "--test_set", photographs.name]
-    monkeypatch.setattr(sys, "argv", ["table1", *shared, "table1.json", *more])
-    table1.main()
-    rows = json.loads(Path("table1.json").read_text())["rows"]
-    assert {name[:2] for name in rows} == {"cd", "d:", "c:"}
-    assert all(0 <= row["image probe (%)"] <= 100 for seeds in rows.values() for row in seeds)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines[-len(shown) :]] == [f"| {name}" for name in shown]
+    rows = {name: row for name, (row,) in json.loads(Path("ablation.json").read_text())["rows"].items()}
+    assert rows["no code"].keys() < rows["oracle"].keys() < rows["patch branch alone"].keys()
+    assert rows["head, teacher"].keys() - rows["patch branch alone"].keys() == {"covariance error"}
+    assert all(0 <= row.get("image probe (%)", 0) <= 100 for row in rows.values())
 
 
 @pytest.mark.slow

@@ -20,12 +20,15 @@ FLOORS = (
     {"evaluation", "restore"},
     {"training"},
     {"trainer", "option"},
-    {"main", "test", "web"},
+    {"main", "test", "web", "integrations"},
+    {"hubconf"},
     {"tests", "benchmarks", "examples"},
 )
 OURS = frozenset[str]().union(*FLOORS)
 BELOW = {part: frozenset[str]().union(*FLOORS[:floor]) for floor, parts in enumerate(FLOORS) for part in parts}
 MAY_IMPORT = {part: below | {part} for part, below in BELOW.items()} | {
+    "integrations": BELOW["inference"] | {"inference", "integrations"},
+    "hubconf": frozenset({"integrations", "model"}),
     "trainer": frozenset({"trainer", "training", "evaluation", "utils"}),  # it knows no network and no data set
     "main": BELOW["main"] | {"main", "test"},  # --test_only is test.py's evaluation
     "tests": OURS,
@@ -40,10 +43,10 @@ INSIDE = {
     "data": "degradation lmdb sources data_range crop_plan pairs protocol protocols samples mismatch test_sets "
     "training_set resident validation",
     "model": "sync_norm common network degradation_head variant csc rrdb residual autocorrelation dasr_encoder lpe "
-    "encoder dynamic_conv dqa bicubic cdsr dasr oracle moco published pretrained",
+    "encoder dynamic_conv dqa bicubic cdsr dasr oracle unconditional moco published spandrel pretrained",
     "inference": "tiles memory upscaler",
     "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe strengths estimates "
-    "embeddings report",
+    "embeddings report cards",
     "restore": "sources transparency plan duration restore",
     "training": "schedule guard ema muon optimizers model_files validation step",
 }
@@ -190,6 +193,8 @@ CHECKERS: dict[Checker, tuple[tuple[str, str], ...]] = {
         ("loss/a.py", "from model import build_model"),
         ("trainer.py", "from model.cdsr import CDSR"),
         ("test.py", "from examples import demo"),
+        ("integrations/a.py", "from evaluation.metrics import psnr_y"),
+        ("hubconf.py", "import trainer"),
         ("examples/demo.py", "import tests.conftest"),
     ),
     check_directions_inside: (

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from evaluation.plots import curves
+from evaluation.plots import COLOURS, CostPoint, costs, curves
 from examples.side_by_side import FRAME, FRAME_COLOUR, GAP, MARGIN, side_by_side
 from utils.image import read_rgb
 
@@ -125,3 +125,19 @@ def test_curves_of_nothing(tmp_path):
     with pytest.raises(ValueError, match="no row to draw among 1: needed are `iteration`"):
         curves([{"iteration": 3, "l1": math.nan}], tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def middle_of(panel: np.ndarray, colour: str) -> tuple[float, float]:
+    """Row and column of the pixels of a colour, in the middle."""
+    rgb = [int(colour[index : index + 2], 16) for index in (1, 3, 5)]
+    rows, columns = np.nonzero((panel == rgb).all(axis=2))
+    return float(np.median(rows)), float(np.median(columns))
+
+
+def test_costs_put_the_better_above_and_the_cheaper_left(tmp_path):
+    points = [CostPoint("bicubic", 26.5, 1e-3, 0), CostPoint("a", 30.0, 0.1, 2e9), CostPoint("b", 34.0, 1.0, 9e9)]
+    costs({"Set5 ×2": points}, tmp_path / "costs.png")
+    for panel in np.array_split(read_rgb(tmp_path / "costs.png"), 2, axis=1):
+        (row_a, column_a), (row_b, column_b) = (middle_of(panel, colour) for colour in COLOURS[1:3])
+        assert row_b < row_a - 20 and column_b > column_a + 20  # rows count from the top
+        assert middle_of(panel, COLOURS[0])[0] > row_a  # a line where it has no cost, below

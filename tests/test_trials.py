@@ -30,6 +30,16 @@ def test_a_table_tells_what_the_seeds_cannot() -> None:
     assert table({"a": rows["a"][:1], "b": rows["b"][:1]}, baseline="a").endswith("| b | 32.00 | +2.00 |")
 
 
+def test_a_table_leaves_out_what_a_variant_has_not() -> None:
+    rows = {"a": [{"dB": 30.0}], "b": [{"dB": 31.0, "probe": 90.0}]}
+    assert table(rows, baseline="a").splitlines() == [
+        "| | dB | − a | probe |",
+        "|---|---|---|---|",
+        "| a | 30.00 |  |  |",
+        "| b | 31.00 | +1.00 | 90.00 |",
+    ]
+
+
 def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = []
 
@@ -46,3 +56,5 @@ def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyte
     assert rows == {"a": [{"dB": 10.0}, {"dB": 20.0}], "b": [{"dB": 10.0}, {"dB": 20.0}]}
     assert json.loads(args.out.read_text())["variants"] == {"a": "--x", "b": "--y"}
     assert run_trials({"b": "--y"}, args, trials.validation) == {"b": [{"dB": 10.0}, {"dB": 20.0}]}
+    run_trials({"c": "--z"}, args, trials.validation)
+    assert json.loads(args.out.read_text())["variants"] == {"a": "--x", "b": "--y", "c": "--z"}

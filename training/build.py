@@ -101,7 +101,7 @@ def build_network(
 
 def starting_variant(args: argparse.Namespace) -> Variant | None:
     """The variant of the weights to start from, if any; a head may learn compression then."""
-    held = variant_in(args.pre_train or args.init_from)
+    held = variant_in(args.pre_train or args.init_from, args.model)
     return held._replace(compression=True) if held and args.init_from and args.compression else held
 
 

@@ -52,17 +52,26 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a state dict and its metadata (empty where the file has none).
 
     Raises:
+        CheckpointError: as `load_content`, or the file holds more than a plain state dict.
+    """
+    state, metadata = load_content(path)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} is no plain state dict of tensors; give a model file, not a training state")
+    return dict(state), metadata
+
+
+def load_content(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Read what a file holds, tensors in whatever nest, and its metadata.
+
+    Raises:
         CheckpointError: the file is missing, truncated, no checkpoint, or holds pickled code.
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; give an existing .pt or .safetensors file")
     if path.suffix == ".safetensors":
         return _load_safetensors(path)
-    state = _load_torch(path)
-    metadata = json.loads(getattr(state, "_metadata", {}).get(METADATA_KEY, "{}"))
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path} is no plain state dict of tensors; give a model file, not a training state")
-    return dict(state), metadata
+    content = _load_torch(path)
+    return content, json.loads(getattr(content, "_metadata", {}).get(METADATA_KEY, "{}"))
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -12,21 +12,21 @@ CSV_COLUMNS = (
 )  # fmt: skip
 
 
+DIFFERENCES = "In brackets: ours less CDSR as published."
+
+
 def to_markdown(groups: Sequence[Group]) -> str:
-    """One table a group, ours in bold with the difference to the published CDSR, and the notes below."""
-    parts = ["# Results", "In brackets: ours less CDSR as published."]
-    for group in groups:
-        lines = ["| method | " + " | ".join(group.sets) + " |", "|---" * (len(group.sets) + 1) + "|"]
-        lines += [_markdown_row(group, row) for row in group.rows]
-        notes = [f"- {row.method} ({row.run}): {note}" for row in group.rows for note in row.notes]
-        parts += [
-            f"## {group.title}",
-            group.caption,
-            "\n".join(lines),
-            *(["\n".join(notes)] if notes else []),
-            _kernels(group),
-        ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    """One section a group."""
+    return "\n\n".join(["# Results", DIFFERENCES, *map(to_section, groups)]) + "\n"
+
+
+def to_section(group: Group) -> str:
+    """The table of a group, ours in bold with the difference to the published CDSR, the notes and the kernels below."""
+    lines = ["| method | " + " | ".join(group.sets) + " |", "|---" * (len(group.sets) + 1) + "|"]
+    lines += [_markdown_row(group, row) for row in group.rows]
+    notes = [f"- {row.method} ({row.run}): {note}" for row in group.rows for note in row.notes]
+    parts = [f"## {group.title}", group.caption, "\n".join(lines), "\n".join(notes), _kernels(group)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _markdown_row(group: Group, row: Row) -> str:
