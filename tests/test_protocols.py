@@ -78,12 +78,14 @@ def test_dasr_aniso_has_the_nine_kernels_of_its_paper():
 @pytest.mark.parametrize("name", PROTOCOLS)
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_labels_differ_and_descriptions_are_json(name, scale):
-    protocol = get_protocol(name, scale, noise=15)
+    noise = 0 if name == "real" else 15  # it draws its own
+    protocol = get_protocol(name, scale, noise=noise)
     labels = [test_kernel.label for test_kernel in protocol.test_kernels]
     assert len(set(labels)) == len(labels)
     description = json.loads(json.dumps(protocol.describe()))
-    assert description["protocol"] == name and description["noise"] == 15 and description["noise_seed"] == 0
-    assert description["degradation"] == ("cdsr" if name.startswith("cdsr") else "dasr")
+    assert description["protocol"] == name and description["noise"] == noise and description["noise_seed"] == 0
+    degradation = PROTOCOLS[name].degradation
+    assert description["degradation"] == degradation.name and name.startswith(("gaussian8", degradation.name))
     assert [test_kernel["label"] for test_kernel in description["test_kernels"]] == labels
 
 
@@ -147,7 +149,7 @@ def test_noise_is_exactly_the_level_and_decided_by_image_and_case():
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_cases_one_at_a_time_are_the_same(name, image, monkeypatch):
-    protocol = get_protocol(name, 3, noise=5)
+    protocol = get_protocol(name, 3, noise=0 if name == "real" else 5)
     together = protocol.degrade("a", image)
     monkeypatch.setattr("data.protocol.KERNELS_TOGETHER", 1)
     for lr, alone in zip(together, protocol.degrade("a", image), strict=True):
