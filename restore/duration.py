@@ -1,6 +1,7 @@
 """How long upscaling will take: said before it starts, where that is long."""
 
 import contextlib
+import copy
 import logging
 import time
 from collections.abc import Sequence
@@ -49,7 +50,8 @@ def tell_time(
 def seconds_per_pixel(upscaler: Upscaler, device: torch.device) -> float:
     """Time the SR network on one small tile, after a first one that warms up."""
     probe = torch.full((1, 3, PROBE, PROBE), 128.0, device=device)
-    single = Upscaler(upscaler.model, precision=upscaler.precision)
+    single = copy.copy(upscaler)
+    single.tile, single.self_ensemble = None, False
     single(probe)
     start = time.perf_counter()
     single(probe)

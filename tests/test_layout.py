@@ -41,7 +41,7 @@ INSIDE = {
     "training_set resident validation",
     "model": "sync_norm common network variant csc rrdb residual autocorrelation degradation_head dasr_encoder lpe "
     "encoder dynamic_conv dqa bicubic cdsr dasr oracle moco published pretrained",
-    "inference": "tiles memory upscaler",
+    "inference": "tiles memory backend upscaler",
     "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe estimates embeddings report",
     "restore": "sources transparency plan duration restore",
     "training": "schedule guard ema muon optimizers model_files validation step",
