@@ -60,6 +60,11 @@ def seconds_per_pixel(upscaler: Upscaler, device: torch.device) -> float:
     return num_views * OVERLAP * seconds / PROBE**2
 
 
+def time_left(seconds: float, done: int, total: int) -> str:
+    """How long the rest takes if `done` of `total` parts took these seconds; empty where nobody can tell."""
+    return f"about {spoken(seconds / done * (total - done))} left" if 0 < done < total else ""
+
+
 def spoken(seconds: float) -> str:
     """A duration in the unit that suits it, such as 3 min."""
     if seconds < 90:

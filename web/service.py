@@ -39,6 +39,10 @@ BACKGROUND = 236 / 255
 """The light grey under transparent parts."""
 
 
+class Cancelled(Exception):
+    """A visitor does not want the image any more."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What the page shows for an image.
@@ -127,6 +131,8 @@ class Service:
 
     def upscale(self, path: Path, model: str, scale: int, on_tile: Callable[[int, int], None] | None = None) -> Result:
         """Upscale a visitor's image as `test.py --dir_demo` does.
+
+        on_tile: called with the number of tiles done and of all; what it raises ends the work there.
 
         Raises:
             ValueError: as `check`, or there are no weights for that model and scale.
