@@ -70,7 +70,7 @@ $(INSTALLED_WEB): requirements-web.txt $(INSTALLED)
 	$(PIP_INSTALL) -r requirements-web.txt
 	@touch $@
 
-$(INSTALLED_DEV): requirements-dev.txt requirements-export.txt $(INSTALLED)
+$(INSTALLED_DEV): requirements-dev.txt requirements-export.txt requirements-openvino.txt $(INSTALLED)
 	@echo "Installing requirements-dev.txt"
 	$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@
