@@ -85,10 +85,11 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
     elif args.pre_train:
         logger.warning("--pre_train has no effect: %s has no weights", name)
     is_own = bool(args.dir_demo)  # tables: the same results wherever they are computed
+    precision = resolve_precision(args.precision or ("auto" if is_own else "single"), device)
     upscaler = Upscaler(
         model.eval(),
-        precision=resolve_precision(args.precision or ("auto" if is_own else "single"), device),
-        backend=choose_backend(args.backend or (None if is_own else "torch"), model, device),
+        precision=precision,
+        backend=choose_backend(args.backend or (None if is_own else "torch"), model, device, precision),
         channels_last=args.channels_last,
         tile=args.tile or None,
         self_ensemble=args.self_ensemble,

@@ -2,7 +2,9 @@
 
 First one LR image through each way of running the network, taking turns, so that whatever else the machine does hits
 them alike; a ratio is taken within its round. Then what a user waits for: a small image from the command line with
-imports, weights and compilation, 12 megapixels, and one on the web page's service, with peak memory.
+imports, weights and compilation, 12 megapixels, and one on the web page's service, with peak memory. With
+`--single RESULTS --bf16 RESULTS`, folders of results of the same sets by `test.py --backend torch --precision single`
+and `--backend openvino --precision bf16`, it adds what the faster one changes in PSNR and SSIM.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.evaluation_speed import cpu_flags, to_rows
+from benchmarks.evaluation_speed import accuracy_rows, cpu_flags, to_rows
 from inference.upscaler import Upscaler
 from model import create_model, load_model
 from model.pretrained import pretrained_path
@@ -121,6 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--megapixels", type=float, default=12.0, help="of the large image; the page's is a twelfth")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--single", type=Path, help="results in PyTorch, float32")
+    parser.add_argument("--bf16", type=Path, help="results in OpenVINO, bf16")
     parser.add_argument("--note", default="", help="what else the machine did meanwhile")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
@@ -141,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines += to_rows(network_tasks(name, args.side), args.rounds)
     lines += ["", "## What a user of CDSR_S x2 waits for, by default", ""]
     lines += [*wait_rows(args.side, args.megapixels, min(args.rounds, 3)), ""]
+    if args.single and args.bf16:
+        lines += ["## What OpenVINO in bf16 changes in PSNR and SSIM", "", *accuracy_rows(args.single, args.bf16), ""]
     text = "\n".join(lines)
     with replacing(args.out) as temporary:
         temporary.write_text(text, encoding="utf-8")

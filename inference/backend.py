@@ -24,19 +24,28 @@ TRACED = 16
 """Side of the image that the network is traced with, LR pixels; it runs with any."""
 
 
-def choose_backend(name: str | None, model: Network, device: torch.device) -> str:
+def choose_backend(name: str | None, model: Network, device: torch.device, precision: str) -> str:
     """Take the backend asked for, or, where none is, OpenVINO on CPUs that it is installed on.
+
+    Args:
+        name: one of BACKENDS, or None.
+        model: the network to run; without weights there is nothing to compile, and told networks are for test sets.
+        device: where it is.
+        precision: `single` or `bf16`, or `half`, which OpenVINO does not take here.
 
     Raises:
         ValueError: OpenVINO was asked for, and is not installed, or has nothing to run here.
     """
     is_installed = importlib.util.find_spec("openvino") is not None
-    has_work = device.type == "cpu" and model.is_trainable and not model.is_non_blind
+    fits = device.type == "cpu" and precision != "half" and model.is_trainable and not model.is_non_blind
     if name == "openvino" and not is_installed:
         raise ValueError(MISSING)
-    if name == "openvino" and not has_work:
-        raise ValueError("--backend openvino is for CDSR and DASR on CPUs: add --cpu, or give --backend torch")
-    return name or ("openvino" if is_installed and has_work else "torch")
+    if name == "openvino" and not fits:
+        raise ValueError(
+            "--backend openvino is for CDSR and DASR on CPUs, in bf16 or float32: add --cpu, leave out --precision "
+            "half, or give --backend torch"
+        )
+    return name or ("openvino" if is_installed and fits else "torch")
 
 
 class CompiledNetwork:
@@ -47,12 +56,10 @@ class CompiledNetwork:
         precision: `single` or `bf16`.
 
     Raises:
-        ValueError: the precision is another one, OpenVINO is not installed, or cannot run this network.
+        ValueError: OpenVINO is not installed, or cannot run this network.
     """
 
     def __init__(self, model: Network, *, precision: str) -> None:
-        if precision == "half":
-            raise ValueError("--backend openvino has no --precision half: give bf16 or single")
         try:
             import openvino
         except ImportError as error:

@@ -85,25 +85,25 @@ def test_tiles_and_views_run_in_openvino_as_in_pytorch():
     torch.testing.assert_close(Upscaler(model, backend="openvino", **options)(lr), expected, atol=0.01, rtol=0)
 
 
-@needs_openvino
-def test_half_precision_is_refused():
-    with pytest.raises(ValueError, match="give bf16 or single"):
-        Upscaler(create_model("CDSR_S", 2), precision="half", backend="openvino")
-
-
-def test_the_backend_taken_follows_from_device_and_model(monkeypatch):
+def test_the_backend_taken_follows_from_model_device_and_precision(monkeypatch):
     cdsr, bicubic, oracle = (create_model(name, 2) for name in ("CDSR_S", "bicubic", "CDSR_S_oracle"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    assert choose_backend(None, cdsr, CPU) == choose_backend("openvino", cdsr, CPU) == "openvino"
-    assert choose_backend("torch", cdsr, CPU) == "torch"
-    for model, device in ((bicubic, CPU), (oracle, CPU), (cdsr, torch.device("cuda"))):
-        assert choose_backend(None, model, device) == "torch"
+    assert choose_backend(None, cdsr, CPU, "bf16") == choose_backend("openvino", cdsr, CPU, "single") == "openvino"
+    assert choose_backend("torch", cdsr, CPU, "bf16") == "torch"
+    gpu = torch.device("cuda")
+    for model, device, precision in (
+        (bicubic, CPU, "single"),
+        (oracle, CPU, "single"),
+        (cdsr, gpu, "bf16"),
+        (cdsr, CPU, "half"),
+    ):
+        assert choose_backend(None, model, device, precision) == "torch"
         with pytest.raises(ValueError, match="for CDSR and DASR on CPUs"):
-            choose_backend("openvino", model, device)
+            choose_backend("openvino", model, device, precision)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert choose_backend(None, cdsr, CPU) == "torch"
+    assert choose_backend(None, cdsr, CPU, "bf16") == "torch"
     with pytest.raises(ValueError, match=r"pip install -r requirements-openvino\.txt"):
-        choose_backend("openvino", cdsr, CPU)
+        choose_backend("openvino", cdsr, CPU, "single")
     monkeypatch.setitem(sys.modules, "openvino", None)  # found, and broken
     with pytest.raises(ValueError, match="needs OpenVINO"):
         CompiledNetwork(cdsr, precision="single")

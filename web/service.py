@@ -160,7 +160,7 @@ class Service:
             self._upscalers[model, scale] = Upscaler(
                 network.to(self.device).eval(),
                 precision=self.precision,
-                backend=choose_backend(self.backend, network, self.device),
+                backend=choose_backend(self.backend, network, self.device, self.precision),
                 tile="auto",
                 shift=grid_shift(network, metadata),
                 centred=True,
