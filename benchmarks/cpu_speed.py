@@ -108,10 +108,10 @@ def wait_rows(side: int, megapixels: float, rounds: int) -> list[str]:
         spread = f"{min(starts)[0]:.1f} to {max(starts)[0]:.1f}"
         lines.append(f"| test.py, {side}×{side}, from the start | {seconds:.1f} ({spread}) | {peak:.0f} MiB |")
         seconds, peak = command_line(photograph(height, width), folder)
-        lines.append(f"| test.py, {megapixels:g} megapixels | {seconds:.1f} | {peak:.0f} MiB |")
+        lines.append(f"| test.py, megapixels: {megapixels:g} | {seconds:.1f} | {peak:.0f} MiB |")
         side = round((megapixels * 1e6 / 12) ** 0.5)
         seconds = page_seconds(photograph(side, side), folder)
-        lines.append(f"| the page, {megapixels / 12:.3g} megapixels | {seconds:.1f} | |")
+        lines.append(f"| the page, megapixels: {megapixels / 12:.3g} | {seconds:.1f} | |")
     return lines
 
 

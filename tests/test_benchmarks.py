@@ -24,7 +24,7 @@ CASES = {  # words, and what the output or the file has
     "bicubic_table": ("--test_path . --test_sets HR --out .", "| dasr-iso | bicubic_matlab | 4 | HR | 3.60 |"),
     "cpu_speed": (
         "--models CDSR_S --side 16 --megapixels 0.012 --rounds 1 --out OUT",
-        "| the page, 0.001 megapixels |",
+        "| the page, megapixels: 0.001 |",
     ),
     "evaluation_speed": (
         "--model CDSR_S --side 12 --rounds 1 --single single --bf16 bf16 --out OUT",
