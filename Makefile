@@ -70,7 +70,7 @@ $(INSTALLED_WEB): requirements-web.txt $(INSTALLED)
 	$(PIP_INSTALL) -r requirements-web.txt
 	@touch $@
 
-$(INSTALLED_DEV): requirements-dev.txt requirements-export.txt requirements-spandrel.txt $(INSTALLED)
+$(INSTALLED_DEV): requirements-dev.txt requirements-export.txt requirements-openvino.txt requirements-spandrel.txt $(INSTALLED)
 	@echo "Installing requirements-dev.txt, and spandrel without torchvision, which the tests stand in for"
 	$(PIP_INSTALL) -r requirements-dev.txt
 	$(PIP_INSTALL) --no-deps $$(grep -E '^(einops|spandrel)==' requirements-spandrel.txt)

@@ -16,7 +16,7 @@ from training.build import build_schedule, build_training_step
 from training.validation import Validator
 from utils import distributed
 from utils.checkpoint import StateStore
-from utils.device import has_fast_bf16, select_device
+from utils.device import resolve_precision, select_device
 from utils.randomness import seed_everything
 from utils.run import RunLogger, log_to_console, logger, prepare_run
 
@@ -103,7 +103,8 @@ def resolve_arithmetic(args: Options, device: torch.device) -> Options:
     torch.backends.cudnn.benchmark = not args.deterministic  # every batch has the same shape
     precision, channels_last = args.precision, args.channels_last
     if precision is None:
-        precision = "bf16" if has_fast_bf16(device) else "single"
+        precision = "auto" if device.type == "cuda" else "single"
+    precision = resolve_precision(precision, device)
     if channels_last is None:
         channels_last = device.type == "cuda" and precision != "single"
     return args.replace(precision=precision, channels_last=channels_last)

@@ -19,6 +19,7 @@ from data.degradation import BLUR_TYPES, DEGRADATIONS, SAMPLE_MODES, SCALES, SV_
 from data.protocols import PROTOCOLS
 from data.test_sets import TEST_SETS
 from evaluation.metrics import METRICS
+from inference.backend import BACKENDS
 from inference.tiles import MIN_TILE
 from loss import parse_loss
 from model import MODELS, check_options
@@ -144,7 +145,17 @@ def _add_hardware(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--device", default="auto", help="auto (the best one present), cpu, cuda, cuda:N or mps")
     group.add_argument("--n_GPUs", type=number(int, low=0), default=1, help="number of GPUs")
     group.add_argument("--seed", type=number(int, low=0), default=1, help="seed of every random choice")
-    group.add_argument("--precision", choices=PRECISIONS, help="arithmetic (default: bf16 on GPUs that have it)")
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="arithmetic; auto: bf16 on hardware that has it (default: auto for own images and on GPUs in training, "
+        "else single)",
+    )
+    group.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        help="what runs the SR network in tests (default: torch; for own images on CPUs: openvino, where installed)",
+    )
     group.add_argument(
         "--channels_last", action=argparse.BooleanOptionalAction, help="memory layout (default: GPUs in low precision)"
     )

@@ -12,13 +12,12 @@ from data.degradation import RealDegradation
 from data.protocol import Protocol
 from data.samples import Testset
 from data.test_sets import load_testset
-from evaluation.embeddings import collect_embeddings, write_embeddings
-from evaluation.estimates import collect_estimates
 from evaluation.report import write_report
 from evaluation.report.showcase import write_showcase
 from evaluation.rowlog import remove_parts
 from evaluation.sets import evaluate_sets
 from evaluation.shard import Shard, join_shard
+from inference.backend import choose_backend
 from inference.upscaler import Upscaler, grid_shift
 from model import build_model, load_model, usual_variant, variant_in
 from model.network import Foreign
@@ -28,7 +27,7 @@ from restore.plan import OutputOptions, plan
 from restore.restore import restore_all
 from restore.sources import find_images
 from utils import distributed
-from utils.device import select_device
+from utils.device import resolve_precision, select_device
 from utils.files import sha256
 from utils.randomness import seed_everything
 from utils.run import log_to_console, logger
@@ -90,9 +89,12 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
         logger.info("weights: %s", path)
     elif args.pre_train:
         logger.warning("--pre_train has no effect: %s has no weights", name)
+    is_own = bool(args.dir_demo)  # tables: the same results wherever they are computed
+    precision = resolve_precision(args.precision or ("auto" if is_own and model.is_trainable else "single"), device)
     upscaler = Upscaler(
         model.to(device).eval(),
-        precision=args.precision or "single",  # results are the same wherever they are computed
+        precision=precision,
+        backend=choose_backend(args.backend or (None if is_own else "torch"), model, device, precision),
         channels_last=args.channels_last,
         tile=args.tile or None,
         self_ensemble=args.self_ensemble,
@@ -100,6 +102,8 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
         centred=is_real,
         strength=args.strength,
     )
+    if model.is_trainable:
+        logger.info("the network runs in %s", upscaler.arithmetic)
     return upscaler, checkpoint
 
 
@@ -152,6 +156,10 @@ def evaluate_testsets(
                 remove_parts(stem)
     if testsets and shard.is_first:
         if args.embeddings:
+            # Here, because scikit-learn takes a second to import, which a photograph need not wait for.
+            from evaluation.embeddings import collect_embeddings, write_embeddings
+            from evaluation.estimates import collect_estimates
+
             codes = collect_embeddings(upscaler.model, testsets, device=device)
             estimates = collect_estimates(upscaler.model, testsets, device=device)
             print(write_embeddings(folder / f"embeddings_{suffix}", codes, estimates))

@@ -99,6 +99,7 @@ def describe(
         "metrics": describe_metrics(metrics, upscaler.scale),
         "checkpoint": checkpoint,
         "precision": upscaler.precision,
+        "backend": upscaler.backend,
         "tile": upscaler.tile,
         "self_ensemble": upscaler.self_ensemble,
         "warnings": mismatches(checkpoint["trained_for"], protocol) if "trained_for" in checkpoint else [],

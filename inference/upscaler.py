@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from data.degradation import described_degradation
+from inference.backend import NAMES, CompiledNetwork
 from inference.memory import choose_tile, is_out_of_memory
 from inference.tiles import MIN_TILE, num_tiles, super_resolve_bands
 from model.network import Network, NonBlind
@@ -56,6 +57,7 @@ class Upscaler:
     Args:
         model: a network in evaluation mode, on its device.
         precision: `single`, `half` or `bf16`. What is not finite in low precision is computed again in float32.
+        backend: what runs the SR network, one of BACKENDS; `openvino` compiles it here and now.
         channels_last: memory layout of the features; by default where it is faster: on CPUs, and in low precision.
         tile: side of the SR network's tiles in LR pixels, halved for good when memory runs out; None: the whole
             image at once; "auto": chosen for each image from the free memory.
@@ -71,6 +73,7 @@ class Upscaler:
         model: Network,
         *,
         precision: str = "single",
+        backend: str = "torch",
         channels_last: bool | None = None,
         tile: int | str | None = None,
         self_ensemble: bool = False,
@@ -82,6 +85,8 @@ class Upscaler:
         self.model = model
         self.scale = model.scale
         self.precision = precision
+        self.backend = backend
+        self._compiled = CompiledNetwork(model, precision=precision) if backend == "openvino" else None
         self.channels_last = channels_last
         self.tile = tile
         self.self_ensemble = self_ensemble
@@ -101,6 +106,11 @@ class Upscaler:
                 return band
             sr[:, :, rows] = band
         return sr
+
+    @property
+    def arithmetic(self) -> str:
+        """What runs the SR network, and in which precision."""
+        return f"{NAMES[self.backend]}, {'float32' if self.precision == 'single' else self.precision}"
 
     @torch.inference_mode()
     def bands(
@@ -203,10 +213,15 @@ class Upscaler:
         moves = self._moves(view)
         margin = MARGIN if any(moves) else 0
         framed = F.pad(lr, (margin,) * 4, mode="replicate") if margin else lr
-        turned = self._lay_out(_turned(framed, view))
-        sr = _turned_back(self._finite(lambda: self.model.super_resolve(turned, code), lr.device), view)
+        sr = _turned_back(self._super_resolve(_turned(framed, view), code), view)
         top, left = (margin * self.scale - move for move in moves)
         return sr[:, :, top : top + lr.shape[2] * self.scale, left : left + lr.shape[3] * self.scale]
+
+    def _super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
+        if self._compiled is not None:
+            return self._compiled(lr, code)
+        lr = self._lay_out(lr)
+        return self._finite(lambda: self.model.super_resolve(lr, code), lr.device)
 
     def _finite(self, compute: Callable[[], Tensor], device: torch.device) -> Tensor:
         with autocast(device, self.precision):

@@ -20,10 +20,12 @@ def dynamic_depthwise_conv(feat: Tensor, kernels: Tensor) -> Tensor:
     """
     if feat.is_cuda:
         return sum_of_shifted_products(feat, kernels)
+    padding, groups = kernels.shape[-1] // 2, feat.shape[1]
+    if len(feat) == 1:  # nothing to split and copy
+        return F.conv2d(feat, kernels.transpose(0, 1), padding=padding, groups=groups)
     # An image at a time, which stays in channels_last: a group for every channel of every image takes three times as
     # long and two copies. Splitting has a cheap backward pass, slicing has not.
     pairs = zip(feat.split(1), kernels.unsqueeze(2).unbind(), strict=True)  # (1, C, H, W) and (C, 1, k, k)
-    padding, groups = kernels.shape[-1] // 2, feat.shape[1]
     return torch.cat([F.conv2d(one, kernel, padding=padding, groups=groups) for one, kernel in pairs])
 
 

@@ -1,6 +1,7 @@
 """How long upscaling will take: said before it starts, where that is long."""
 
 import contextlib
+import copy
 import logging
 import time
 from collections.abc import Sequence
@@ -49,13 +50,19 @@ def tell_time(
 def seconds_per_pixel(upscaler: Upscaler, device: torch.device) -> float:
     """Time the SR network on one small tile, after a first one that warms up."""
     probe = torch.full((1, 3, PROBE, PROBE), 128.0, device=device)
-    single = Upscaler(upscaler.model, precision=upscaler.precision)
+    single = copy.copy(upscaler)
+    single.tile, single.self_ensemble = None, False
     single(probe)
     start = time.perf_counter()
     single(probe)
     seconds = time.perf_counter() - start
     num_views = len(VIEWS) if upscaler.self_ensemble else 1
     return num_views * OVERLAP * seconds / PROBE**2
+
+
+def time_left(seconds: float, done: int, total: int) -> str:
+    """How long the rest takes if `done` of `total` parts took these seconds; empty where nobody can tell."""
+    return f"about {spoken(seconds / done * (total - done))} left" if 0 < done < total else ""
 
 
 def spoken(seconds: float) -> str:

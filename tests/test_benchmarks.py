@@ -32,6 +32,10 @@ ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "experiment" / "pretrained" / "cdsr_s_x2.safetensors"
 CASES = {  # words, and what the output or the file has
     "bicubic_table": ("--test_path . --test_sets HR --out .", "| dasr-iso | bicubic_matlab | 4 | HR | 3.60 |"),
+    "cpu_speed": (
+        "--models CDSR_S --side 16 --megapixels 0.012 --rounds 1 --out OUT",
+        "| the page, megapixels: 0.001 |",
+    ),
     "evaluation_speed": (
         "--model CDSR_S --side 12 --rounds 1 --single single --bf16 bf16 --out OUT",
         "| HR (cdsr, bicubic) |",

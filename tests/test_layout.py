@@ -44,7 +44,7 @@ INSIDE = {
     "training_set resident validation",
     "model": "sync_norm common network degradation_head variant csc rrdb residual autocorrelation dasr_encoder lpe "
     "encoder dynamic_conv dqa bicubic cdsr dasr oracle unconditional moco published spandrel pretrained",
-    "inference": "tiles memory upscaler",
+    "inference": "tiles memory backend upscaler",
     "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe strengths estimates "
     "embeddings report cards",
     "restore": "sources transparency plan duration restore",

@@ -14,7 +14,7 @@ from inference.upscaler import Upscaler
 from model import create_model, save_model
 from model.pretrained import pretrained_path
 from option import parse_options
-from restore.duration import tell_time
+from restore.duration import tell_time, time_left
 from restore.plan import OutputOptions, plan
 from restore.restore import Outcome, restore_all, restore_image
 from restore.sources import Source, find_images
@@ -263,6 +263,12 @@ def test_the_summary_counts():
     lines = outcome.summary(Path("out")).splitlines()
     assert lines[0] == "1 upscaled, 1 kept, 1 failed, in 2 min"
     assert "--overwrite" in lines[1] and lines[2] == "failed: cannot read c: the file is empty"
+
+
+def test_the_time_left_is_told_by_the_tiles_done():
+    assert time_left(30, 3, 9) == "about 60 s left"
+    assert time_left(600, 1, 3) == "about 20 min left"
+    assert time_left(5, 0, 9) == time_left(5, 9, 9) == ""
 
 
 def test_the_time_is_told_before_starting_where_it_is_long(tmp_path, caplog, monkeypatch):

@@ -26,7 +26,7 @@ from utils.image import read_image
 from utils.known_degradation import EstimatedDegradation
 from web.__main__ import main, parse_options
 from web.chart import describe, draw_kernel
-from web.service import Service
+from web.service import Cancelled, Service
 
 ROOT = Path(__file__).parent.parent
 
@@ -138,6 +138,23 @@ def test_the_service_refuses_in_words_for_a_visitor(tmp_path, service):
     with pytest.raises(ValueError, match=r"cannot read half\.png") as error:
         service.upscale(half, "CDSR_S", 2)
     assert str(tmp_path) not in str(error.value)
+
+
+def test_cancelling_stops_at_the_next_tile(tmp_path, service):
+    image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 40, 100)))
+    service._upscaler("CDSR_S", 2).tile = 40
+    tiles = []
+
+    def on_tile(done, total):
+        tiles.append((done, total))
+        if done == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        service.upscale(image, "CDSR_S", 2, on_tile)
+    assert tiles == [(0, 4), (1, 4), (2, 4)]
+    assert not list(service.folder.rglob("*.png"))
+    assert service.upscale(image, "CDSR_S", 2).path.is_file()  # the next visitor is served
 
 
 def test_old_files_are_swept_away(service):

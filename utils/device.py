@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 AUTOCAST_DTYPES = {"half": torch.float16, "bf16": torch.bfloat16}
-PRECISIONS = ("single", *AUTOCAST_DTYPES)
+PRECISIONS = ("auto", "single", *AUTOCAST_DTYPES)
 
 
 def select_device(name: str = "auto", *, cpu: bool = False, local_rank: int = 0) -> torch.device:
@@ -39,15 +39,26 @@ def select_device(name: str = "auto", *, cpu: bool = False, local_rank: int = 0)
     return device
 
 
-def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
-    """Open a region of `single`, `half` or `bf16` arithmetic."""
+def autocast(
+    device: torch.device, precision: str, *, cache_enabled: bool = True
+) -> contextlib.AbstractContextManager[object]:
+    """Open a region of `single`, `half` or `bf16` arithmetic; cache_enabled: keep the weights' casts inside it."""
     if precision == "single":
         return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=AUTOCAST_DTYPES[precision])
+    return torch.autocast(device.type, dtype=AUTOCAST_DTYPES[precision], cache_enabled=cache_enabled)
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """Resolve `auto`: bf16 on hardware with units for it, else single."""
+    if name != "auto":
+        return name
+    return "bf16" if has_fast_bf16(device) else "single"
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 is the arithmetic to train in: GPUs with units for it."""
+    """Whether a device has units for bf16: GPUs since Ampere, CPUs with AMX or AVX-512 bf16."""
+    if device.type == "cpu":
+        return any(torch.cpu.get_capabilities().get(units, False) for units in ("amx_bf16", "avx512_bf16"))
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.degradation import SCALES
+from inference.backend import BACKENDS
 from utils.device import PRECISIONS, select_device
 from utils.run import log_to_console, logger
 from web.service import Service
@@ -25,7 +26,8 @@ def parse_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max_megapixels", type=float, default=16.0, help="largest image taken")
     parser.add_argument("--queue", type=int, default=20, help="visitors who may wait")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", choices=PRECISIONS, default="single")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto: bf16 on hardware that has it")
+    parser.add_argument("--backend", choices=BACKENDS, help="default: openvino on CPUs, where installed")
     parser.add_argument("--pre_train", type=Path, help="weights of your own, beside the shipped ones")
     parser.add_argument("--model", default="CDSR_S", help="model of --pre_train")
     parser.add_argument("--scale", type=int, default=2, choices=SCALES, help="scale of --pre_train")
@@ -52,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 select_device(args.device),
                 Path(folder),
                 precision=args.precision,
+                backend=args.backend,
                 max_pixels=round(args.max_megapixels * 1e6),
                 weights={(args.model, args.scale): args.pre_train} if args.pre_train else None,
             )

@@ -1,13 +1,16 @@
 """The page itself, in Gradio: image in; slider, code and file out. No font, script or counter from outside."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 
+from restore.duration import time_left
 from restore.sources import SUFFIXES
 from web.chart import describe, draw_kernel
-from web.service import Service
+from web.service import Cancelled, Service
 
 TITLE = "CDSR: blind super-resolution"
 INTRODUCTION = """# Upscale an image
@@ -30,6 +33,7 @@ footer {display: none !important}
 
 def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
     """Lay out the page; one image is upscaled at a time, the others wait in a queue."""
+    cancelling = set[str]()  # sessions whose work is to stop
 
     def check(upload: str) -> tuple[str | None, gr.Image, str]:
         try:
@@ -44,23 +48,38 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         scales = service.scales(model)
         return gr.Radio(choices=[(f"×{scale}", scale) for scale in scales], value=scales[0])
 
+    def watch(session: str, progress: gr.Progress) -> Callable[[int, int], None]:
+        """Show the time left after each tile, or stop there."""
+        start = time.monotonic()
+
+        def on_tile(done: int, total: int) -> None:
+            if session in cancelling:
+                raise Cancelled
+            left = time_left(time.monotonic() - start, done, total)
+            progress((done, total), desc=f"upscaling, {left}" if left else "upscaling", unit="tiles")
+
+        return on_tile
+
+    def cancel(request: gr.Request) -> str:
+        cancelling.add(request.session_hash)
+        return "Cancelled."
+
     def upscale(
         upload: str | None,
         model: str,
         scale: int,
         strength: float,
+        request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[tuple[np.ndarray, np.ndarray], str, str, gr.Image, str, gr.Column]:
         if upload is None:
             raise gr.Error("Drop an image first.", title="No image", print_exception=False)
+        cancelling.discard(request.session_hash)
         try:
-            result = service.upscale(
-                Path(upload),
-                model,
-                scale,
-                lambda done, total: progress((done, total), desc="upscaling", unit="tiles"),
-                strength=strength,
-            )
+            on_tile = watch(request.session_hash, progress)
+            result = service.upscale(Path(upload), model, scale, on_tile, strength=strength)
+        except Cancelled as error:
+            raise gr.Error("No result was kept.", title="Cancelled", print_exception=False) from error
         except (ValueError, OSError) as error:
             raise gr.Error(str(error), title="Not upscaled", print_exception=False) from error
         images = (result.bicubic, result.restored)
@@ -93,7 +112,9 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
                     info="Less brings the result closer to bicubic interpolation, where it comes out too clean.",
                     elem_id="strength",
                 )
-                button = gr.Button("Upscale", variant="primary", elem_id="go")
+                with gr.Row():
+                    button = gr.Button("Upscale", variant="primary", elem_id="go")
+                    stop = gr.Button("Cancel", elem_id="stop")
         status = gr.Markdown(elem_id="status")
         with gr.Column(visible=False) as results:
             gr.Markdown("Left: bicubic interpolation. Right: the model. Drag the handle.", elem_id="caption")
@@ -112,12 +133,13 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         upload.upload(check, upload, [upload, preview, status], queue=False, show_progress="hidden")
         upload.clear(lambda: (gr.Image(visible=False), ""), None, [preview, status], queue=False)
         model.change(offer_scales, model, scale, queue=False)
-        button.click(
+        upscaling = button.click(
             upscale,
             [upload, model, scale, strength],
             [slider, download, said, kernel, status, results],
             concurrency_limit=1,
             show_progress_on=status,
         )
+        stop.click(cancel, None, status, cancels=upscaling, queue=False)  # `cancels`: those that wait
     page.queue(max_size=queue_size)
     return page

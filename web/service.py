@@ -15,12 +15,14 @@ import numpy as np
 import torch
 
 from data.degradation import SCALES
+from inference.backend import choose_backend
 from inference.upscaler import Upscaler, grid_shift
 from model import MODELS, check_blind, create_model, network_of, open_model
 from model.pretrained import pretrained_path
 from restore.plan import OutputOptions, plan
 from restore.restore import network_input, restore_file, restore_image
 from restore.sources import Source
+from utils.device import resolve_precision
 from utils.image import Image, count_pixels, read_image
 from utils.known_degradation import EstimatedDegradation
 
@@ -38,6 +40,10 @@ KEEP_SECONDS = 3600
 
 BACKGROUND = 236 / 255
 """The light grey under transparent parts."""
+
+
+class Cancelled(Exception):
+    """A visitor does not want the image any more."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ class Service:
     Args:
         device: where the models are.
         folder: below which visitors' files lie.
-        precision: of the networks.
+        precision: of the networks, as `--precision` has it.
+        backend: what runs them, as of `choose_backend`.
         max_pixels: largest image taken.
         weights: files by model name and scale, beside the shipped ones.
 
@@ -77,12 +84,14 @@ class Service:
         device: torch.device,
         folder: Path,
         *,
-        precision: str = "single",
+        precision: str = "auto",
+        backend: str | None = None,
         max_pixels: int = 16_000_000,
         weights: dict[tuple[str, int], Path] | None = None,
     ) -> None:
         self.device, self.folder = device, folder
-        self.precision, self.max_pixels = precision, max_pixels
+        self.precision, self.backend = resolve_precision(precision, device), backend
+        self.max_pixels = max_pixels
         self.weights = _shipped_weights() | (weights or {})
         if not self.weights:
             raise ValueError("no weights are shipped in experiment/pretrained; name some with --pre_train")
@@ -134,6 +143,8 @@ class Service:
     ) -> Result:
         """Upscale a visitor's image as `test.py --dir_demo` does.
 
+        on_tile: called with the number of tiles done and of all; what it raises ends the work there.
+
         Raises:
             ValueError: as `check`, or there are no weights for that model and scale.
         """
@@ -161,6 +172,7 @@ class Service:
             self._upscalers[model, scale] = Upscaler(
                 network.to(self.device).eval(),
                 precision=self.precision,
+                backend=choose_backend(self.backend, network, self.device, self.precision),
                 tile="auto",
                 shift=grid_shift(network, metadata),
                 centred=True,

@@ -45,6 +45,7 @@ class Evaluation:
         """What the row is called."""
         marks = list(self.content["checkpoint"].get("variant", []))
         marks += [] if self.precision == "single" else [self.precision]
+        marks += ["OpenVINO"] if self.content.get("backend") == "openvino" else []
         marks += ["self-ensemble"] if self.content.get("self_ensemble") else []
         model = str(self.content["checkpoint"]["model"])
         return model + (f" ({', '.join(marks)})" if marks else "")
