@@ -5,12 +5,15 @@ Every variant trains the SR network on the same number of patches.
 
 from benchmarks.trials import run_trials, table, trial_parser, validation
 
-BASE = "--model CDSR_S --scale 2 --sig_min 0.35 --sig_max 5"
+SIGMAS = "--scale 2 --sig_min 0.35 --sig_max 5"
 
 
 def main() -> None:
     """Run all variants with all seeds, print the table."""
-    args = trial_parser(__doc__.splitlines()[0], steps=300).parse_args()
+    parser = trial_parser(__doc__.splitlines()[0], steps=300)
+    parser.add_argument("--model", default="CDSR_S")
+    parser.add_argument("--recipes", nargs="+", metavar="WORD", help="only those whose names contain one of these")
+    args = parser.parse_args()
     warmup = f"--decay_type cosine --warmup {args.budget // 15}"
     halved = f"--batch_size {2 * args.batch_size} --test_every {args.budget // 2}"
     variants = {
@@ -23,8 +26,17 @@ def main() -> None:
         "2e-3, cosine, warm-up, clipped, encoder phase first": (
             f"--lr_sr 2e-3 {warmup} --grad_clip 20 --epochs_encoder 1 --lr_encoder 3e-4 --queue_size 2048"
         ),
+        "5e-4, cosine, warm-up, clipped": f"--lr_sr 5e-4 {warmup} --grad_clip 20",
+        "Muon 5e-4, cosine, warm-up, clipped": f"--optimizer MUON --lr_sr 5e-4 {warmup} --grad_clip 20",
+        "Muon 1e-3, cosine, warm-up, clipped": f"--optimizer MUON --lr_sr 1e-3 {warmup} --grad_clip 20",
+        "Muon 2e-3, cosine, warm-up, clipped": f"--optimizer MUON --lr_sr 2e-3 {warmup} --grad_clip 20",
     }
-    print(table(run_trials({name: f"{BASE} {words}" for name, words in variants.items()}, args, validation)))
+    chosen = {
+        name: f"--model {args.model} {SIGMAS} {words}"
+        for name, words in variants.items()
+        if not args.recipes or any(word in name for word in args.recipes)
+    }
+    print(table(run_trials(chosen, args, validation)))
 
 
 if __name__ == "__main__":

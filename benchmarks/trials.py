@@ -5,6 +5,7 @@ Rows are written as they come, and a file that is there already is gone on with.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -38,13 +39,16 @@ def trial_parser(description: str, *, steps: int, epochs: int = 1) -> argparse.A
     return parser
 
 
-def run_trials(variants: Mapping[str, str], args: argparse.Namespace, measure: Measure) -> dict[str, list[Row]]:
+def run_trials(
+    variants: Mapping[str, str], args: argparse.Namespace, measure: Measure, *, module: str = "main"
+) -> dict[str, list[Row]]:
     """Train every variant with every seed; returns the rows of each variant, in the order of the seeds.
 
     Args:
         variants: words for `main.py` by name; they come last and win.
         args: of `trial_parser`.
         measure: called with the folder of each run, before it is deleted.
+        module: what trains, as after `python -m`; it takes the words of `main.py`.
     """
     known = json.loads(args.out.read_text()) if args.out.is_file() else {}
     rows: dict[str, list[Row]] = known.get("rows", {})
@@ -54,7 +58,7 @@ def run_trials(variants: Mapping[str, str], args: argparse.Namespace, measure: M
             done = rows.setdefault(name, [])
             if len(done) >= seed:
                 continue
-            done.append(_train(words, seed, args, measure))
+            done.append(_train(words, seed, args, measure, module))
             print(f"seed {seed}, {name}: {_spell(done[-1])}", flush=True)
             options = {key: value for key, value in vars(args).items() if key != "seeds"}
             record = {"options": options, "variants": words_of, "rows": rows, "environment": environment()}
@@ -62,16 +66,17 @@ def run_trials(variants: Mapping[str, str], args: argparse.Namespace, measure: M
     return {name: rows[name] for name in variants}
 
 
-def _train(words: str, seed: int, args: argparse.Namespace, measure: Measure) -> Row:
+def _train(words: str, seed: int, args: argparse.Namespace, measure: Measure, module: str) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         command = (
-            f"{sys.executable} {ROOT / 'main.py'} --dir_data {args.dir_data.resolve()} --data_range {args.data_range} "
+            f"{sys.executable} -m {module} --dir_data {args.dir_data.resolve()} --data_range {args.data_range} "
             f"--patch_size {args.patch_size} --batch_size {args.batch_size} --test_every {args.budget // args.epochs} "
             f"--epochs_sr {args.epochs} "
             f"--precision {args.precision} --device {args.device} --n_threads 1 --seed {seed} --no-use_tb_logger "
             f"--save trial {words}"
         )
-        done = subprocess.run(command.split(), cwd=folder, capture_output=True, text=True)
+        paths = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command.split(), cwd=folder, env=paths, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{command}\n{done.stderr[-2000:]}")
         return measure(next((Path(folder) / "experiment").iterdir()))

@@ -43,7 +43,8 @@ def test_a_table_leaves_out_what_a_variant_has_not() -> None:
 def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = []
 
-    def train(words: str, seed: int, args: argparse.Namespace, measure: trials.Measure) -> trials.Row:
+    def train(words: str, seed: int, args: argparse.Namespace, measure: trials.Measure, module: str) -> trials.Row:
+        assert module == "main"
         trained.append((words, seed))
         return {"dB": 10.0 * seed}
 

@@ -1,0 +1,83 @@
+"""Bodies of a small SR network at equal time: `python -m benchmarks.bodies --dir_data … --out F`.
+
+Each learns under the true kernel, for as many steps as the first body's budget takes: the time of a step is measured
+first, all bodies taking turns. A body is written features x blocks x residual blocks of a block.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+import torch
+
+import main as training
+from benchmarks.train_step import compare
+from benchmarks.trials import run_trials, table, trial_parser, validation
+from evaluation.profiling import model_cost
+from model import CDSR_S_SIZE, create_model, register
+from model.cdsr import CDSRSize
+from model.oracle import Oracle
+from utils.device import autocast, select_device
+from utils.known_degradation import KnownDegradation
+
+BODIES = ("64x2x6", "64x2x4", "64x4x2", "64x1x13", "96x2x1", "96x1x4", "48x2x10")
+"""The first is CDSR_S's, whose time the others have."""
+
+RECIPE = (
+    "--optimizer MUON --channels_last --lr_sr 1e-3 --decay_type cosine --warmup 100 --grad_clip 20 --ema 0.995 "
+    "--epochs_encoder -1"
+)
+SIGMAS = "--scale 2 --sig_min 0.35 --sig_max 5"
+ANY_TRUTH = KnownDegradation(torch.zeros(1, 21, 21), torch.zeros(1))
+
+
+def size_of(body: str) -> CDSRSize:
+    """The size that a body's name spells."""
+    num_features, num_blocks, num_residual_blocks = map(int, body.split("x"))
+    return CDSR_S_SIZE._replace(
+        num_features=num_features, num_blocks=num_blocks, num_residual_blocks=num_residual_blocks
+    )
+
+
+for name in BODIES:
+    register(name, Oracle, size=size_of(name))
+
+
+def step_of(body: str, args: argparse.Namespace, device: torch.device) -> Callable[[int], object]:
+    """Forward and backward pass of a body on a batch as the training has it."""
+    model = create_model(body, 2).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lr = torch.rand(args.batch_size, 3, args.patch_size, args.patch_size, device=device)
+    lr = (255 * lr).contiguous(memory_format=torch.channels_last)
+    code = torch.rand(args.batch_size, CDSR_S_SIZE.code_dim, device=device)
+
+    def step(_: int) -> None:
+        with autocast(device, args.precision):
+            loss = model.super_resolve(lr, code).mean()
+        loss.backward()
+
+    return step
+
+
+def main(argv: Sequence[str]) -> int:
+    """Time and train every body, print the table; `train` and words for main.py train one."""
+    if argv[:1] == ["train"]:
+        return training.main(list(argv[1:]))
+    parser = trial_parser(__doc__.splitlines()[0], steps=1500)
+    parser.add_argument("--bodies", nargs="+", choices=BODIES, default=list(BODIES), help="these alone")
+    args = parser.parse_args(argv)
+    device = select_device(args.device)
+    bodies = [BODIES[0], *(body for body in args.bodies if body != BODIES[0])]
+    times = compare({body: step_of(body, args, device) for body in bodies}, device, rounds=20)
+    words, columns = {}, {}
+    for body, row in zip(bodies, times, strict=True):
+        num_steps = round(args.budget * row["ratio"])
+        words[body] = f"{SIGMAS} {RECIPE} --model {body} --test_every {num_steps}"
+        cost = model_cost(create_model(body, 2), ANY_TRUTH).columns()
+        columns[body] = {**cost, "time of a step": f"{1 / row['ratio']:.2f}", "steps": str(num_steps)}
+    rows = run_trials(words, args, validation, module="benchmarks.bodies train")
+    print(table(rows, columns, baseline=BODIES[0]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
