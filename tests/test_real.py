@@ -288,6 +288,12 @@ def test_the_user_s_weights_replace_the_recipe_s_start() -> None:
     assert args.init_from is None and args.pre_train == Path("own.pt")
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_encoder_learns_however_long_the_user_trains(scale: int) -> None:
+    args = parse_options(["--template", f"small_x{scale}_real", "--epochs_sr", "500"])
+    assert args.epochs_encoder == -1 and args.freeze_epoch > 500
+
+
 # --- the protocol
 
 
