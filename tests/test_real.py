@@ -315,6 +315,7 @@ def test_a_prepared_set_is_measured_by_severity(tmp_path: Path, capsys: pytest.C
     manifest = json.loads((tmp_path / "SR/tiny_x2/manifest.json").read_text())
     told = manifest["parts"][0]["protocol"]["test_kernels"]
     assert sorted(kernel["plan"] for kernel in told) == list(range(20)) and len(manifest["files"]) == 21
+    assert manifest["parts"][0]["versions"]["opencv"] == cv2.__version__  # its JPEG and resizing
     capsys.readouterr()
     tables = []
     for folder in ("HR", "SR"):
