@@ -102,7 +102,7 @@ _REAL = {
     "compression": True,
     "epochs_encoder": -1,
     "epochs_teacher": 0,
-    "freeze_epoch": 60,  # never
+    "freeze_epoch": 100_000,  # never, however long
     "decay_type": "constant",
 }
 _REAL_X2 = {"scale": 2, "init_from": Path("experiment/pretrained/cdsr_s_x2.safetensors")}

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -141,7 +142,7 @@ def _extend(manifest: dict[str, Any], target: Path, testset: PlainTestset) -> di
         "images": list(testset.images),
         "hr_folder": protocol.layout.hr_folder,
         "lr_folders": lr_folders(protocol),
-        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+        "versions": {"torch": torch.__version__, "numpy": np.__version__, "opencv": cv2.__version__},
     }
     parts = [part for part in manifest.get("parts", []) if part["lr_folders"] != how["lr_folders"]]
     return {"set": testset.name, "scale": protocol.scale, "parts": [*parts, how], "files": files}

@@ -15,7 +15,7 @@ from data import build_testset, build_train_loader
 from data.degradation import DegradationConfig, RealDegradation, create_degradation
 from data.degradation.downsample import bicubic_downsample
 from data.degradation.operations import ANTIALIASED, Blur, GaussianNoise, Jpeg, Noise, PoissonNoise, Resize, run
-from data.degradation.real_draws import draw_operations
+from data.degradation.real_draws import draw_kernel, draw_operations
 from data.pairs import PairDegradation, Pairs
 from data.protocols import get_protocol
 from model import create_model, init_model, save_model
@@ -116,10 +116,22 @@ def test_draws_stay_in_the_ranges_of_the_papers(scale: int) -> None:
     twice = [sum(isinstance(one, Jpeg) for one in operations) == 2 for operations in lists]
     assert 0.4 < np.mean(twice) < 0.6  # 0.9 * 0.75^2
     kernels = [one.kernel for operations in lists for one in operations if isinstance(one, Blur)]
-    assert {len(kernel) for kernel in kernels} == set(range(7, 22, 2))
+    assert {len(kernel) for kernel in kernels} == set(range(3, 22, 2))
     assert all(kernel.sum() == pytest.approx(1, abs=1e-5) and kernel.min() >= 0 for kernel in kernels)
     levels = [one.strength for operations in lists for one in operations if isinstance(one, GaussianNoise)]
     assert min(levels) >= 1 and max(levels) <= 30
+
+
+def test_a_margin_of_kernels_that_weighs_nothing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It changes no pixel by a tenth of a grey level, and spares many kernels the slow way beyond 11 pixels."""
+    image = generator().uniform(0, 255, (40, 40, 3)).astype(np.float32)
+    trimmed = [draw_kernel(generator(seed), (0.1, 2.8), 21) for seed in range(100)]
+    monkeypatch.setattr("data.degradation.real_draws.NEGLIGIBLE", 0.0)
+    whole = [draw_kernel(generator(seed), (0.1, 2.8), 21) for seed in range(100)]
+    assert np.mean([len(kernel) > 11 for kernel in trimmed]) < 0.8 * np.mean([len(kernel) > 11 for kernel in whole])
+    for small, large in zip(trimmed, whole, strict=True):
+        blurred = [Blur(kernel)(image, (40, 40), generator()) for kernel in (small, large)]
+        assert len(small) <= len(large) and np.abs(blurred[0] - blurred[1]).max() < 0.1
 
 
 def test_noise_comes_before_blur_too() -> None:
@@ -276,6 +288,12 @@ def test_the_user_s_weights_replace_the_recipe_s_start() -> None:
     assert args.init_from is None and args.pre_train == Path("own.pt")
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_encoder_learns_however_long_the_user_trains(scale: int) -> None:
+    args = parse_options(["--template", f"small_x{scale}_real", "--epochs_sr", "500"])
+    assert args.epochs_encoder == -1 and args.freeze_epoch > 500
+
+
 # --- the protocol
 
 
@@ -297,6 +315,7 @@ def test_a_prepared_set_is_measured_by_severity(tmp_path: Path, capsys: pytest.C
     manifest = json.loads((tmp_path / "SR/tiny_x2/manifest.json").read_text())
     told = manifest["parts"][0]["protocol"]["test_kernels"]
     assert sorted(kernel["plan"] for kernel in told) == list(range(20)) and len(manifest["files"]) == 21
+    assert manifest["parts"][0]["versions"]["opencv"] == cv2.__version__  # its JPEG and resizing
     capsys.readouterr()
     tables = []
     for folder in ("HR", "SR"):

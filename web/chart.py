@@ -8,6 +8,9 @@ from data.degradation.kernels import kernels_of_covariance
 from utils.known_degradation import EstimatedDegradation
 
 KERNEL_SIZE = 21
+NO_NOISE = 1.5
+"""Estimated grey levels below which an image counts as free of noise: the weakest noise of the training is 1."""
+
 NO_JPEG = 97
 """Estimated quality from which on an image counts as not compressed: the training's end at 95."""
 
@@ -33,6 +36,7 @@ def describe(estimate: EstimatedDegradation) -> str:
     blur = f"A blur of {wide:.1f} by {narrow:.1f} pixels (standard deviations along its axes, in pixels of the result)"
     if estimate.quality is None:  # such a head learnt on images without noise, or with noise of one kind
         return f"{blur}."
-    noise, quality = max(float(estimate.noise), 0.0), min(float(estimate.quality), 100.0)
+    noise, quality = float(estimate.noise), float(estimate.quality)
+    grain = f"noise of about {noise:.0f} grey levels of 255" if noise >= NO_NOISE else "hardly any noise"
     jpeg = f"JPEG compression of about quality {quality:.0f}" if quality < NO_JPEG else "hardly any JPEG compression"
-    return f"{blur}, noise of {noise:.0f} grey levels of 255, {jpeg}: estimates, by the model itself."
+    return f"{blur}, {grain}, {jpeg}: estimates, by the model itself."
