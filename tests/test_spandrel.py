@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -325,6 +326,30 @@ def test_peers_stand_in_one_table_with_ours(peers: Path, tmp_path: Path, capsys:
     assert (tmp_path / "out" / "peers.png").stat().st_size > 5000
     assert compare_peers.main(["--weights", str(tmp_path / "none"), "--test_path", "x"]) == 1
     assert "no files of weights in" in capsys.readouterr().err
+
+
+def test_peers_are_run_at_their_scales_even_without_ours(
+    spandrel: ModuleType,
+    peers: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+
+    write_image(tmp_path / "sets" / "One" / "a.png", photograph(60, 48))
+    folder = tmp_path / "peers"
+    folder.mkdir()
+    shutil.copy(peers / "compact_x4.pth", folder)
+    torch.save(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=8).state_dict(), folder / "compact_x8.pth")
+    monkeypatch.setattr(compare_peers, "pretrained_path", lambda name, scale: tmp_path / "none.safetensors")
+    words = f"--weights {folder} --test_path {tmp_path / 'sets'} --test_sets One --out {tmp_path / 'out'}"
+    assert compare_peers.main(words.split()) == 1
+    assert "compact_x8.pth is for scale 8: protocols are for 1, 2, 3, 4" in capsys.readouterr().err
+    page = (tmp_path / "out" / "peers.md").read_text(encoding="utf-8")
+    lines = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    assert [line[0] for line in lines if "×" not in line[0]] == ["| bicubic", "| compact_x4"] * 2
+    assert all(line[-1] == "– |" for line in lines if "×" not in line[0])  # no time of ours to divide by
 
 
 @pytest.mark.parametrize("move", [-3, -1, 0, 2])
