@@ -235,7 +235,7 @@ def refusal(path: Path, capsys: pytest.CaptureFixture[str], scale: int = 2) -> s
 
 
 def test_what_does_not_fit_is_refused_in_a_line(peers: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "compact_x4.pth is a RealESRGAN Compact for scale 4, not 2" in refusal(peers / "compact_x4.pth", capsys)
+    assert "is a RealESRGAN Compact for scale 4, not 2: give --scale 4" in refusal(peers / "compact_x4.pth", capsys)
     assert "from 1 to 1 channels (grey alone)" in refusal(peers / "grey.pth", capsys)
     assert "from 4 to 4 channels (with alpha)" in refusal(peers / "alpha.pth", capsys)
     assert "give an existing .pt or .safetensors file" in refusal(peers / "absent.pth", capsys)
@@ -251,13 +251,15 @@ def test_faces_and_masks_are_refused(purpose: str, message: str) -> None:
 
 
 def test_what_is_no_network_of_images_is_refused_in_a_line(
-    spandrel: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    peers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    whole = torch.load(peers / "safmn_x2.pth", weights_only=True)["params"]
     contents: dict[str, tuple[Any, str]] = {
         "video": ({"spynet.basic_module.0.basic_module.0.weight": torch.ones(1)}, "and none of video"),
         "numbers": ([1, 2], "is no state dict"),
         "ours": (to_published(create_model("CDSR_S", 2).state_dict()), "it holds CDSR weights for scale 2"),
         "spoilt": ({"body.0.weight": torch.ones(1), "body.1.weight": torch.ones(1)}, "spandrel"),
+        "cut": (dict(list(whole.items())[:-1]), 'for SAFMN: Missing key(s) in state_dict: "to_img.0.bias"'),
     }
     for name, (content, message) in contents.items():
         torch.save(content, tmp_path / f"{name}.pth")
