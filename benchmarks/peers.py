@@ -14,6 +14,7 @@ import argparse
 import csv
 import functools
 import itertools
+import shlex
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -165,7 +166,7 @@ def to_markdown(lines: Sequence[Line], files: Iterable[Path], facts: Mapping[str
         "image of 1280×720. A time is the network's own, each image upscaled alone; × is the median of the times over",
         f"{OURS}'s of the same row, with the smallest and the largest.",
         "",
-        f"- command: `python -m benchmarks.peers {' '.join(map(str, facts['command'][1:]))}`",
+        f"- command: `python -m benchmarks.peers {shlex.join(facts['command'][1:])}`",
         f"- commit: {facts['commit']}",
         f"- versions: Python {facts['python']}, PyTorch {facts['torch']}; {facts['platform']}",
         f"- hardware: {facts['processor']}, {facts['threads']} thread(s)",
