@@ -14,6 +14,7 @@ import argparse
 import csv
 import functools
 import itertools
+import shlex
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,7 +60,7 @@ class Method(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of the table: a method on a set, and its times over ours, row by row."""
+    """A line of the table: a method on a set, and its times over ours, row by row, where there is ours."""
 
     protocol: str
     scale: int
@@ -76,7 +77,7 @@ def protocols(scale: int) -> list[Protocol]:
 
 
 def open_peers(folder: Path) -> tuple[dict[int, list[Method]], list[str]]:
-    """Open every file of a folder; returns the methods by scale, and a line for each file that is refused.
+    """Open every file of a folder; returns the methods by scale, and a sentence for each file that is refused.
 
     Raises:
         ValueError: there is no such folder, or no file in it.
@@ -89,6 +90,8 @@ def open_peers(folder: Path) -> tuple[dict[int, list[Method]], list[str]]:
     for path in paths:
         try:
             scale = open_descriptor(path).scale
+            if scale not in SCALES:
+                raise ValueError(f"{path} is for scale {scale}: protocols are for {', '.join(map(str, SCALES))}")
             model, _ = open_model("spandrel", scale, path)
         except ValueError as error:
             problems.append(str(error))
@@ -98,10 +101,10 @@ def open_peers(folder: Path) -> tuple[dict[int, list[Method]], list[str]]:
 
 
 def our_methods(protocol: Protocol) -> list[Method]:
-    """Bicubic, and the shipped weights."""
-    bicubic = create_model(BASELINES[protocol.name], protocol.scale)
-    ours, trained_for = open_model(OURS, protocol.scale, pretrained_path(OURS, protocol.scale))
-    return [method_of("bicubic", bicubic, {}), method_of(OURS, ours, trained_for)]
+    """Bicubic, and the shipped weights, where there are some for the scale."""
+    methods = [method_of("bicubic", create_model(BASELINES[protocol.name], protocol.scale), {})]
+    weights = pretrained_path(OURS, protocol.scale)
+    return [*methods, method_of(OURS, *open_model(OURS, protocol.scale, weights))] if weights.is_file() else methods
 
 
 def method_of(name: str, model: Network, trained_for: Mapping[str, Any]) -> Method:
@@ -144,10 +147,10 @@ def compare(testset: Testset, methods: Sequence[Method]) -> list[Line]:
     problems = [row.error for done in rows for row in done if row.error]
     if problems:
         raise ValueError(problems[0])
-    ours = rows[[method.name for method in methods].index(OURS)]
+    ours: list[Result] = next((done for method, done in zip(methods, rows, strict=True) if method.name == OURS), [])
     of_set = testset.protocol.slug, testset.protocol.scale, testset.name
     return [
-        Line(*of_set, method, done, [row.seconds / our.seconds for row, our in zip(done, ours, strict=True)])
+        Line(*of_set, method, done, [row.seconds / our.seconds for row, our in zip(done, ours, strict=bool(ours))])
         for method, done in zip(methods, rows, strict=True)
     ]
 
@@ -163,7 +166,7 @@ def to_markdown(lines: Sequence[Line], files: Iterable[Path], facts: Mapping[str
         "image of 1280×720. A time is the network's own, each image upscaled alone; × is the median of the times over",
         f"{OURS}'s of the same row, with the smallest and the largest.",
         "",
-        f"- command: `python -m benchmarks.peers {' '.join(map(str, facts['command'][1:]))}`",
+        f"- command: `python -m benchmarks.peers {shlex.join(facts['command'][1:])}`",
         f"- commit: {facts['commit']}",
         f"- versions: Python {facts['python']}, PyTorch {facts['torch']}; {facts['platform']}",
         f"- hardware: {facts['processor']}, {facts['threads']} thread(s)",
@@ -185,7 +188,7 @@ def _to_row(line: Line) -> str:
         *(f"{summary.values[f'{kind}psnr']:.2f} / {summary.values[f'{kind}ssim']:.4f}" for kind in ("", "aligned_")),
         *line.method.cost.columns().values(),
         f"{summary.seconds:.4f}",
-        f"{statistics.median(ratios):.3g} ({min(ratios):.3g}, {max(ratios):.3g})",
+        f"{statistics.median(ratios):.3g} ({min(ratios):.3g}, {max(ratios):.3g})" if ratios else "–",
     )
     return "| " + " | ".join(cells) + " |"
 
@@ -221,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, required=True, help="folder of files that spandrel opens")
     parser.add_argument("--test_path", type=Path, required=True, help="folder of the test sets, plain or prepared")
     parser.add_argument("--test_sets", nargs="+", default=["Set5"])
-    parser.add_argument("--scales", nargs="+", type=int, choices=SCALES, default=[2, 4], help="those with our weights")
+    parser.add_argument("--scales", nargs="+", type=int, choices=SCALES, help="default: those of the files")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--note", default="", help="what else the machine did meanwhile")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder to write")
@@ -233,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         peers, problems = open_peers(args.weights)
         jobs = [
             (load_testset(args.test_path, name, protocol), [*our_methods(protocol), *peers.get(protocol.scale, [])])
-            for scale in args.scales
+            for scale in args.scales or sorted(peers)
             for protocol in protocols(scale)
             for name in args.test_sets
         ]

@@ -2,10 +2,12 @@
 
 NAME.safetensors has NAME.md for people and NAME.json for OpenModelDB (https://openmodeldb.info, a model's JSON there).
 Both are made here, of the weights, of what NAME.toml says about the training, and of the run's folder that it names, so
-that they never differ. `urls` is left empty: OpenModelDB wants the place that the file is uploaded to.
+that they never differ. `urls` is left empty: OpenModelDB wants the place that the file is uploaded to. Its authors,
+architectures and models have ids, which are what an entry names.
 
 NAME.toml has `name`, `date`, `run`, `description` (what it was trained for), `dataset`, `dataset_size` and `tags`;
-`pretrained` where the training began from other weights; and `[rows]`, the card's own table, with `limits`.
+`pretrained`, the id of the model that the training began from (scale and name), if there was one; and `[rows]`, the
+card's own table, with `limits`.
 """
 
 import json
@@ -23,7 +25,7 @@ from utils.checkpoint import load_weights
 from utils.files import replacing, sha256, write_json
 from utils.run import ROOT
 
-AUTHOR = "The CDSR contributors"
+AUTHOR = "the-cdsr-contributors"
 LICENSE = "MIT"
 
 

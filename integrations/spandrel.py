@@ -5,7 +5,7 @@
     descriptor = spandrel.ModelLoader().load_from_file("cdsr_s_x2.safetensors")
 
 The names and shapes in a file tell the network, its scale, size and variant; published checkpoints of CDSR and DASR
-load, and ours. `descriptor(image)` gives the pixels of `test.py --dir_demo`, on the grid of interpolation;
+load, and ours. `descriptor(image)` gives the pixels of `test.py --dir_demo` in float32, on the grid of interpolation;
 `descriptor.model` is the network itself, which gives those of the test sets.
 """
 

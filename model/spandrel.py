@@ -4,6 +4,7 @@ spandrel (https://github.com/chaiNNer-org/spandrel, MIT) finds from the names an
 holds. It needs `pip install -r requirements-spandrel.txt`, and is imported when a file is opened.
 """
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -43,10 +44,9 @@ class SpandrelModel(Network):
         self.descriptor = open_descriptor(path)
         check_image_network(self.descriptor, path)
         if self.descriptor.scale != self.scale:
-            raise ValueError(
-                f"{path} is a {self.descriptor.architecture.name} for scale {self.descriptor.scale}, not {self.scale}; "
-                f"give the file's own --scale"
-            )
+            name, scale = self.descriptor.architecture.name, self.descriptor.scale
+            advice = f"give --scale {scale}" if 1 <= scale <= 4 else "give a file for 1 to 4"
+            raise ValueError(f"{path} is a {name} for scale {scale}, not {self.scale}: {advice}")
         self.sr_network = self.descriptor.model
 
     def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ def open_descriptor(path: Path) -> Any:
         held = describe(content, "no network that it knows; it knows those of single images, and none of video")
         raise ValueError(f"{path} is not for spandrel {spandrel.__version__}: it holds {held}") from error
     except Exception as error:  # its networks' own code, on tensors of any shape
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" ...")
         raise ValueError(f"spandrel cannot open {path} ({reason}); is it whole?") from error
 
 

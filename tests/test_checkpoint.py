@@ -85,7 +85,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("legacy", [True, False])
-def test_pickled_code_is_refused_and_not_run(tmp_path: Path, legacy: bool) -> None:
+def test_pickled_code_is_refused_and_not_run(tmp_path: Path, legacy: bool, recwarn: pytest.WarningsRecorder) -> None:
     path, trace = tmp_path / "bomb.pt", tmp_path / "ran"
     if legacy:
         path.write_bytes(pickle.dumps({"w": Bomb(trace)}))
@@ -94,6 +94,7 @@ def test_pickled_code_is_refused_and_not_run(tmp_path: Path, legacy: bool) -> No
     with pytest.raises(CheckpointError, match=r"bomb\.pt is refused: it holds pickled code"):
         load_weights(path)
     assert not trace.exists()
+    assert not recwarn.list  # the refusal is all that is said
 
 
 def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:

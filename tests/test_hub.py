@@ -73,3 +73,26 @@ def test_a_program_keeps_its_modules_of_the_same_names(tmp_path: Path) -> None:
     *owners, names, shape, mean = json.loads(done.stdout.splitlines()[-1])
     assert owners == ["the program", "the program"] and names == ["model", "utils"]
     assert shape == [1, 3, 32, 32] and abs(mean - 100) < 5
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_the_order_of_the_search_path_does_not_matter(tmp_path: Path, is_early: bool) -> None:
+    """The program's folder stands before ours, and it imports its modules before or after ours."""
+    (tmp_path / "utils").mkdir()
+    (tmp_path / "utils" / "__init__.py").write_text("OWNER = 'the program'")
+    (tmp_path / "utils" / "json_util.py").write_text("OWNER = 'the program'")
+    script = f"""
+        import sys
+        {"import utils.json_util" if is_early else ""}
+        sys.path.append({str(ROOT)!r})
+        from integrations.own_modules import own_modules
+        hooks = list(sys.meta_path)
+        with own_modules():
+            from inference.upscaler import Upscaler
+            from model import create_model
+        import model, utils.json_util
+        print(utils.OWNER, utils.json_util.OWNER, model.create_model is create_model, sys.meta_path == hooks, sep=";")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["the program;the program;True;True"], done.stderr

@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -67,9 +68,10 @@ def facts_of(descriptor: Any) -> tuple[str, list[str], int, str]:
 
 
 def same_as_own_images(descriptor: Any, words: list[str], folder: Path) -> bool:
-    """Whether the descriptor gives the pixels of --dir_demo."""
+    """Whether the descriptor gives the pixels of --dir_demo in float32 and PyTorch; its own choice rounds elsewhere."""
     write_image(folder / "own.png", photograph(27, 35))
-    assert program.main([*words, "--cpu", "--dir_demo", str(folder / "own.png"), "--results", str(folder)]) == 0
+    words = [*words, "--cpu", "--dir_demo", str(folder / "own.png"), "--precision", "single", "--backend", "torch"]
+    assert program.main([*words, "--results", str(folder)]) == 0
     sr = descriptor(to_tensor(read_rgb(folder / "own.png"))[None] / 255)[0] * 255
     return np.array_equal(to_uint8(sr), read_rgb(folder / f"own_x{descriptor.scale}.png"))
 
@@ -233,7 +235,7 @@ def refusal(path: Path, capsys: pytest.CaptureFixture[str], scale: int = 2) -> s
 
 
 def test_what_does_not_fit_is_refused_in_a_line(peers: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "compact_x4.pth is a RealESRGAN Compact for scale 4, not 2" in refusal(peers / "compact_x4.pth", capsys)
+    assert "is a RealESRGAN Compact for scale 4, not 2: give --scale 4" in refusal(peers / "compact_x4.pth", capsys)
     assert "from 1 to 1 channels (grey alone)" in refusal(peers / "grey.pth", capsys)
     assert "from 4 to 4 channels (with alpha)" in refusal(peers / "alpha.pth", capsys)
     assert "give an existing .pt or .safetensors file" in refusal(peers / "absent.pth", capsys)
@@ -249,13 +251,15 @@ def test_faces_and_masks_are_refused(purpose: str, message: str) -> None:
 
 
 def test_what_is_no_network_of_images_is_refused_in_a_line(
-    spandrel: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    peers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    whole = torch.load(peers / "safmn_x2.pth", weights_only=True)["params"]
     contents: dict[str, tuple[Any, str]] = {
         "video": ({"spynet.basic_module.0.basic_module.0.weight": torch.ones(1)}, "and none of video"),
         "numbers": ([1, 2], "is no state dict"),
         "ours": (to_published(create_model("CDSR_S", 2).state_dict()), "it holds CDSR weights for scale 2"),
         "spoilt": ({"body.0.weight": torch.ones(1), "body.1.weight": torch.ones(1)}, "spandrel"),
+        "cut": (dict(list(whole.items())[:-1]), 'for SAFMN: Missing key(s) in state_dict: "to_img.0.bias"'),
     }
     for name, (content, message) in contents.items():
         torch.save(content, tmp_path / f"{name}.pth")
@@ -324,6 +328,30 @@ def test_peers_stand_in_one_table_with_ours(peers: Path, tmp_path: Path, capsys:
     assert (tmp_path / "out" / "peers.png").stat().st_size > 5000
     assert compare_peers.main(["--weights", str(tmp_path / "none"), "--test_path", "x"]) == 1
     assert "no files of weights in" in capsys.readouterr().err
+
+
+def test_peers_are_run_at_their_scales_even_without_ours(
+    spandrel: ModuleType,
+    peers: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+
+    write_image(tmp_path / "sets" / "One" / "a.png", photograph(60, 48))
+    folder = tmp_path / "peers"
+    folder.mkdir()
+    shutil.copy(peers / "compact_x4.pth", folder)
+    torch.save(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=8).state_dict(), folder / "compact_x8.pth")
+    monkeypatch.setattr(compare_peers, "pretrained_path", lambda name, scale: tmp_path / "none.safetensors")
+    words = f"--weights {folder} --test_path {tmp_path / 'sets'} --test_sets One --out {tmp_path / 'out'}"
+    assert compare_peers.main(words.split()) == 1
+    assert "compact_x8.pth is for scale 8: protocols are for 1, 2, 3, 4" in capsys.readouterr().err
+    page = (tmp_path / "out" / "peers.md").read_text(encoding="utf-8")
+    lines = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    assert [line[0] for line in lines if "×" not in line[0]] == ["| bicubic", "| compact_x4"] * 2
+    assert all(line[-1] == "– |" for line in lines if "×" not in line[0])  # no time of ours to divide by
 
 
 @pytest.mark.parametrize("move", [-3, -1, 0, 2])

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -85,12 +86,19 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _load_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # what cannot be read is refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file raises has no common type
-        bare_pickle = path.is_file() and path.open("rb").read(1) == b"\x80" and "Unsupported operand" in str(error)
-        if bare_pickle or ("Weights only load failed" in str(error) and "GLOBAL" in str(error)):
+        is_bare_pickle = "Unsupported operand" in str(error) and _starts_as_pickle(path)
+        if is_bare_pickle or ("Weights only load failed" in str(error) and "GLOBAL" in str(error)):
             raise CheckpointError(f"{path} is refused: it holds pickled code or objects, not tensors alone") from error
         raise CheckpointError(f"{path} is truncated or no PyTorch file; fetch it again") from error
+
+
+def _starts_as_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80"
 
 
 class StateStore:
