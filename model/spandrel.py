@@ -16,7 +16,7 @@ from torch import Tensor
 from model.common import RGB_RANGE
 from model.network import Network
 from model.published import describe
-from utils.checkpoint import CheckpointError, load_content
+from utils.checkpoint import CheckpointError, load_content, require_finite
 
 NUM_CHANNELS = 3
 
@@ -81,13 +81,15 @@ def open_descriptor(path: Path) -> Any:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} is no state dict; give a file of weights")
     try:
-        return spandrel.ModelLoader().load_from_state_dict(content).eval()
+        descriptor = spandrel.ModelLoader().load_from_state_dict(content).eval()
     except spandrel.UnsupportedModelError as error:
         held = describe(content, "no network that it knows; it knows those of single images, and none of video")
         raise ValueError(f"{path} is not for spandrel {spandrel.__version__}: it holds {held}") from error
     except Exception as error:  # its networks' own code, on tensors of any shape
         reason = textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" ...")
         raise ValueError(f"spandrel cannot open {path} ({reason}); is it whole?") from error
+    require_finite(descriptor.model.state_dict(), path)
+    return descriptor
 
 
 def check_image_network(descriptor: Any, path: Path) -> None:

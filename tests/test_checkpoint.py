@@ -44,6 +44,13 @@ def test_weights_and_metadata_round_trip(tmp_path: Path, suffix: str) -> None:
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_of_a_training_that_diverged_are_refused(tmp_path: Path, value: float) -> None:
+    save_weights(tmp_path / "model.pt", TENSORS | {"G.b": torch.tensor([1.0, value])}, {})
+    with pytest.raises(CheckpointError, match=r"model\.pt has values in G\.b that are not finite"):
+        load_weights(tmp_path / "model.pt")
+
+
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_others_may_read_weights_as_any_new_file(tmp_path: Path, suffix: str) -> None:
     save_weights(tmp_path / f"a{suffix}", {"x": torch.ones(2)}, {})

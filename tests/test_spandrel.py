@@ -259,6 +259,7 @@ def test_what_is_no_network_of_images_is_refused_in_a_line(
         "numbers": ([1, 2], "is no state dict"),
         "ours": (to_published(create_model("CDSR_S", 2).state_dict()), "it holds CDSR weights for scale 2"),
         "spoilt": ({"body.0.weight": torch.ones(1), "body.1.weight": torch.ones(1)}, "spandrel"),
+        "diverged": (whole | {"to_img.0.bias": torch.full((12,), torch.nan)}, "to_img.0.bias that are not finite"),
         "cut": (dict(list(whole.items())[:-1]), 'for SAFMN: Missing key(s) in state_dict: "to_img.0.bias"'),
     }
     for name, (content, message) in contents.items():

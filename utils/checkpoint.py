@@ -53,12 +53,23 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a state dict and its metadata (empty where the file has none).
 
     Raises:
-        CheckpointError: as `load_content`, or the file holds more than a plain state dict.
+        CheckpointError: as `load_content` and `require_finite`, or the file holds more than a plain state dict.
     """
     state, metadata = load_content(path)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path} is no plain state dict of tensors; give a model file, not a training state")
+    require_finite(state, path)
     return dict(state), metadata
+
+
+def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse, with a CheckpointError, weights that would turn every image black."""
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(
+                f"{path} has values in {name} that are not finite, as a training that diverged leaves them; give "
+                "another file"
+            )
 
 
 def load_content(path: Path) -> tuple[Any, dict[str, Any]]:
