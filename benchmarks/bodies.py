@@ -14,7 +14,7 @@ import main as training
 from benchmarks.train_step import compare
 from benchmarks.trials import run_trials, table, trial_parser, validation
 from evaluation.profiling import model_cost
-from model import CDSR_S_SIZE, create_model, register
+from model import CDSR_S_SIZE, register
 from model.cdsr import CDSRSize
 from model.oracle import Oracle
 from utils.device import autocast, select_device
@@ -39,13 +39,9 @@ def size_of(body: str) -> CDSRSize:
     )
 
 
-for name in BODIES:
-    register(name, Oracle, size=size_of(name))
-
-
 def step_of(body: str, args: argparse.Namespace, device: torch.device) -> Callable[[int], object]:
     """Forward and backward pass of a body on a batch as the training has it."""
-    model = create_model(body, 2).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = Oracle(scale=2, size=size_of(body)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     lr = torch.rand(args.batch_size, 3, args.patch_size, args.patch_size, device=device)
     lr = (255 * lr).contiguous(memory_format=torch.channels_last)
     code = torch.rand(args.batch_size, CDSR_S_SIZE.code_dim, device=device)
@@ -58,9 +54,12 @@ def step_of(body: str, args: argparse.Namespace, device: torch.device) -> Callab
     return step
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Time and train every body, print the table; `train` and words for main.py train one."""
+    argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["train"]:
+        for body in BODIES:
+            register(body, Oracle, size=size_of(body))
         return training.main(list(argv[1:]))
     parser = trial_parser(__doc__.splitlines()[0], steps=1500)
     parser.add_argument("--bodies", nargs="+", choices=BODIES, default=list(BODIES), help="these alone")
@@ -72,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     for body, row in zip(bodies, times, strict=True):
         num_steps = round(args.budget * row["ratio"])
         words[body] = f"{SIGMAS} {RECIPE} --model {body} --test_every {num_steps}"
-        cost = model_cost(create_model(body, 2), ANY_TRUTH).columns()
+        cost = model_cost(Oracle(scale=2, size=size_of(body)), ANY_TRUTH).columns()
         columns[body] = {**cost, "time of a step": f"{1 / row['ratio']:.2f}", "steps": str(num_steps)}
     rows = run_trials(words, args, validation, module="benchmarks.bodies train")
     print(table(rows, columns, baseline=BODIES[0]))
@@ -80,4 +79,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -30,8 +30,10 @@ __all__ = ["photographs"]
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "experiment" / "pretrained" / "cdsr_s_x2.safetensors"
+TRIAL = "--dir_data HR --data_range 1-4/5-6 --batch_size 2 --patch_size 12 --device cpu --precision single"
 CASES = {  # words, and what the output or the file has
     "bicubic_table": ("--test_path . --test_sets HR --out .", "| dasr-iso | bicubic_matlab | 4 | HR | 3.60 |"),
+    "bodies": (f"{TRIAL} --bodies 64x2x4 --budget 2 --seeds 1 --out OUT", "| 64x2x4 | 1.12 | 184.7 |"),
     "cpu_speed": (
         "--models CDSR_S --side 16 --megapixels 0.012 --rounds 1 --out OUT",
         "| the page, megapixels: 0.001 |",
@@ -42,11 +44,7 @@ CASES = {  # words, and what the output or the file has
     ),
     "own_images": (f"--pre_train {WEIGHTS} HR/0.png", "| 64 | "),
     "packed_states": (f"--run {RUN} --dir_data HR --steps 2 --early 1 --out OUT", "| no moments, warmed up |"),
-    "recipes": (
-        "--dir_data HR --data_range 1-4/5-6 --budget 2 --batch_size 2 --patch_size 12 --device cpu --precision single "
-        "--seeds 1 --out OUT",
-        "| 8e-4, cosine, batch x2 |",
-    ),
+    "recipes": (f"{TRIAL} --budget 2 --seeds 1 --recipes Muon batch --out OUT", "| 8e-4, cosine, batch x2 |"),
     "scaling": ("--batch_size 2 --patch_size 12 --rounds 1 --processes 1 2 --out OUT", "2 processes, step"),
     "train_step": (
         "--model CDSR_S --batch_size 2 --patch_size 12 --num_steps 1 --rounds 1 --variants plain bf16 --device cpu "
@@ -54,7 +52,7 @@ CASES = {  # words, and what the output or the file has
         "peak memory",
     ),
 }
-SLOW = {"recipes", "scaling", "train_step"}
+SLOW = {"bodies", "recipes", "scaling", "train_step"}
 ELSEWHERE = {"ablation", "codes", "peers", "trials"}  # below, tests/test_trials.py, tests/test_spandrel.py
 
 
@@ -130,10 +128,7 @@ def test_the_ablation_runs_from_the_command_line(
 ) -> None:
     for name in (SR_SET, CODE_SET):
         shutil.copytree(photographs, photographs.parent / "sets" / name)
-    words = (
-        f"ablation --dir_data {photographs} --data_range 1-4/5-6 --budget 4 --epochs 2 --batch_size 2 --patch_size 12 "
-        f"--device cpu --precision single --seeds 1 --test_path sets --out ablation.json"
-    )
+    words = f"ablation {TRIAL} --budget 4 --epochs 2 --seeds 1 --test_path sets --out ablation.json"
     shown = ["no code", "patch branch alone", "head, teacher", "oracle"]
     monkeypatch.setattr(sys, "argv", [*words.split(), "--recipe", "--lr_sr 8e-4 --ema 0.9", "--arms", *shown])
     ablation.main()
