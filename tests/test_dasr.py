@@ -197,7 +197,7 @@ def test_another_scale_starts_from_all_but_the_tail(tmp_path: Path) -> None:
     assert torch.equal(target.sr_network.first_conv.weight, source.sr_network.first_conv.weight)
     assert torch.equal(target.encoder.lpe.convs[5].conv.weight, source.encoder.lpe.convs[5].conv.weight)
     assert torch.equal(target.sr_network.last_conv.weight, tail)
-    with pytest.raises(ValueError, match="holds DASR weights with 6 groups of 6 blocks of 32 features"):
+    with pytest.raises(ValueError, match="holds DASR weights for scale 3 with 6 groups of 6 blocks of 32 features"):
         init_model(create_model("CDSR_S", 3), tmp_path / "x4.pt")
 
 

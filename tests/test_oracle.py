@@ -1,6 +1,5 @@
 """The oracle: its kernels' components, its code, and the true kernel on the way from where it is known."""
 
-import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -387,7 +386,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert main.main(command(photographs, *more)) == 0
     expected = final_state()
     with monkeypatch.context() as patch:
-        at_step(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        at_step(patch, 2, lambda: signal.raise_signal(signal.SIGTERM))
         assert main.main(command(photographs, *more, "--reset")) == 128 + signal.SIGTERM
     assert main.main(command(photographs, *more, "--resume", "-1")) == 0
     assert_same(final_state(), expected)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import resource
 import signal
 import subprocess
@@ -142,7 +141,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert main.main(tiny(photographs)) == 0
     expected = final_state()
     with monkeypatch.context() as patch:
-        at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        at_step(patch, step, lambda: signal.raise_signal(signal.SIGTERM))
         assert main.main(tiny(photographs, "--reset")) == 128 + signal.SIGTERM
     assert final_state()["progress"]["step_in_epoch"] == step % 4 + 1
     np.random.seed(99)  # noqa: NPY002
@@ -165,7 +164,7 @@ def test_a_staged_run_resumes_in_every_phase(photographs: Path, monkeypatch: pyt
     assert ["degradation" in row for row in rows("phase")][::4] == [True, False, True, False]
     expected = final_state()
     with monkeypatch.context() as patch:
-        at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        at_step(patch, step, lambda: signal.raise_signal(signal.SIGTERM))
         assert main.main(tiny(photographs, *STAGED.split(), "--reset")) == 128 + signal.SIGTERM
     assert main.main(tiny(photographs, *STAGED.split(), "--resume", "-1")) == 0
     assert_same(final_state(), expected)

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import random
 import signal
 from pathlib import Path
@@ -124,9 +123,10 @@ def test_the_first_signal_is_noticed_and_the_second_one_let_through() -> None:
     try:
         with StopRequest() as stop:
             assert stop.number is None
-            os.kill(os.getpid(), signal.SIGINT)
+            # To this thread and at once; os.kill leaves both to the kernel.
+            signal.raise_signal(signal.SIGINT)
             assert stop.number == signal.SIGINT
             with pytest.raises(KeyboardInterrupt):
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, inherited)
