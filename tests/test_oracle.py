@@ -28,7 +28,7 @@ from model import create_model, init_model, load_model, save_model
 from model.export import main as export
 from model.oracle import KernelPCA, Oracle
 from tests.test_evaluation import image
-from tests.test_trainer import RUN, assert_same, at_step, final_state, photographs, rows, tiny
+from tests.test_trainer import RUN, assert_same, at_step, deliver, final_state, photographs, rows, tiny
 from training.build import tell_kernels
 from utils.image import write_image
 from utils.known_degradation import KnownDegradation
@@ -386,7 +386,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert main.main(command(photographs, *more)) == 0
     expected = final_state()
     with monkeypatch.context() as patch:
-        at_step(patch, 2, lambda: signal.raise_signal(signal.SIGTERM))
+        at_step(patch, 2, lambda: deliver(signal.SIGTERM))
         assert main.main(command(photographs, *more, "--reset")) == 128 + signal.SIGTERM
     assert main.main(command(photographs, *more, "--resume", "-1")) == 0
     assert_same(final_state(), expected)

@@ -13,6 +13,7 @@ import torch
 from inference.tiles import tile_starts
 from inference.upscaler import Upscaler
 from model.bicubic import Bicubic
+from tests.test_trainer import deliver
 from training.schedule import Phase, Schedule
 from utils.device import select_device
 from utils.randomness import generator_for, random_states, restore_random_states, seed_everything
@@ -123,10 +124,9 @@ def test_the_first_signal_is_noticed_and_the_second_one_let_through() -> None:
     try:
         with StopRequest() as stop:
             assert stop.number is None
-            # To this thread and at once; os.kill leaves both to the kernel.
-            signal.raise_signal(signal.SIGINT)
+            deliver(signal.SIGINT)
             assert stop.number == signal.SIGINT
             with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGINT)
+                deliver(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, inherited)
