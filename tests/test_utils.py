@@ -4,6 +4,8 @@ import itertools
 import json
 import random
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from tests.test_trainer import deliver
 from training.schedule import Phase, Schedule
 from utils.device import select_device
 from utils.randomness import generator_for, random_states, restore_random_states, seed_everything
-from utils.run import RunLogger, prepare_run
+from utils.run import ROOT, RunLogger, prepare_run
 from utils.signals import StopRequest
 
 
@@ -116,6 +118,19 @@ def test_a_device_that_is_not_there_is_named() -> None:
     assert select_device("auto", cpu=True) == torch.device("cpu")
     with pytest.raises(ValueError, match="--device cuda:77 is not to be had"):
         select_device("cuda:77")
+
+
+def test_a_real_signal_is_noticed_and_the_next_one_ends_the_process() -> None:
+    script = """if True:
+        import signal
+        from utils.signals import StopRequest
+        with StopRequest() as stop:
+            signal.raise_signal(signal.SIGTERM)
+            print(stop.number, flush=True)
+            signal.raise_signal(signal.SIGTERM)
+    """
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (f"{signal.SIGTERM.value}\n", -signal.SIGTERM)
 
 
 def test_the_first_signal_is_noticed_and_the_second_one_let_through() -> None:
