@@ -11,17 +11,13 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from benchmarks.codes import measure
-from benchmarks.trials import run_trials, table, trial_parser
+from benchmarks.trials import ANY_TRUTH, run_trials, table, trial_parser
 from evaluation.profiling import model_cost
 from model import create_model
 from model.variant import Variant
 from utils.device import select_device
-from utils.known_degradation import KnownDegradation
 
-ANY_TRUTH = KnownDegradation(torch.zeros(1, 21, 21), torch.zeros(1))
 RECIPE = (
     "--optimizer MUON --channels_last --lr_sr 1e-3 --decay_type cosine --warmup 100 --grad_clip 20 --ema 0.995 "
     "--context 64 --batch_encoder 24 --positive d --negatives batch --temperature 0.1 --moco_momentum 0 "

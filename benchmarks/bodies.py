@@ -12,13 +12,12 @@ import torch
 
 import main as training
 from benchmarks.train_step import compare
-from benchmarks.trials import run_trials, table, trial_parser, validation
+from benchmarks.trials import ANY_TRUTH, SIGMAS_X2, run_trials, table, trial_parser, validation
 from evaluation.profiling import model_cost
 from model import CDSR_S_SIZE, register
 from model.cdsr import CDSRSize
 from model.oracle import Oracle
 from utils.device import autocast, select_device
-from utils.known_degradation import KnownDegradation
 
 BODIES = ("64x2x6", "64x2x4", "64x4x2", "64x1x13", "96x2x1", "96x1x4", "48x2x10")
 """The first is CDSR_S's, whose time the others have."""
@@ -27,8 +26,6 @@ RECIPE = (
     "--optimizer MUON --channels_last --lr_sr 1e-3 --decay_type cosine --warmup 100 --grad_clip 20 --ema 0.995 "
     "--epochs_encoder -1"
 )
-SIGMAS = "--scale 2 --sig_min 0.35 --sig_max 5"
-ANY_TRUTH = KnownDegradation(torch.zeros(1, 21, 21), torch.zeros(1))
 
 
 def size_of(body: str) -> CDSRSize:
@@ -70,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words, columns = {}, {}
     for body, row in zip(bodies, times, strict=True):
         num_steps = round(args.budget * row["ratio"])
-        words[body] = f"{SIGMAS} {RECIPE} --model {body} --test_every {num_steps}"
+        words[body] = f"{SIGMAS_X2} {RECIPE} --model {body} --test_every {num_steps // args.epochs}"
         cost = model_cost(Oracle(scale=2, size=size_of(body)), ANY_TRUTH).columns()
         columns[body] = {**cost, "time of a step": f"{1 / row['ratio']:.2f}", "steps": str(num_steps)}
     rows = run_trials(words, args, validation, module="benchmarks.bodies train")

@@ -3,9 +3,7 @@
 Every variant trains the SR network on the same number of patches.
 """
 
-from benchmarks.trials import run_trials, table, trial_parser, validation
-
-SIGMAS = "--scale 2 --sig_min 0.35 --sig_max 5"
+from benchmarks.trials import SIGMAS_X2, run_trials, table, trial_parser, validation
 
 
 def main() -> None:
@@ -32,7 +30,7 @@ def main() -> None:
         "Muon 2e-3, cosine, warm-up, clipped": f"--optimizer MUON --lr_sr 2e-3 {warmup} --grad_clip 20",
     }
     chosen = {
-        name: f"--model {args.model} {SIGMAS} {words}"
+        name: f"--model {args.model} {SIGMAS_X2} {words}"
         for name, words in variants.items()
         if not args.recipes or any(word in name for word in args.recipes)
     }

@@ -14,9 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from evaluation.probe import confidence_margin
 from utils.files import write_json
+from utils.known_degradation import KnownDegradation
 from utils.run import ROOT, environment
+
+SIGMAS_X2 = "--scale 2 --sig_min 0.35 --sig_max 5"
+"""The published range of kernels, as words for `main.py`."""
+
+ANY_TRUTH = KnownDegradation(torch.zeros(1, 21, 21), torch.zeros(1))
+"""For counting the cost of a model that has to be told."""
 
 Row = dict[str, float]
 Measure = Callable[[Path], Row]
