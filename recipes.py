@@ -85,7 +85,7 @@ _SMALL = {
     "epochs_teacher": 10,
     "freeze_epoch": 63,
     "lr_sr": 1e-3,
-    "decay_type": "constant_10",
+    "decay_type": "constant_40",
     "warmup": 100,
     "grad_clip": 20.0,
     "ema": 0.999,

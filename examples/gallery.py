@@ -1,9 +1,9 @@
 """Upscale a folder of small images by bicubic and by several models, side by side: `python -m examples.gallery`.
 
-Writes one WebP for each image and a page that shows them all, each with a link to the file: there, what bicubic and the
-models make of the middle of the image stands at full size, so that nothing is hidden by shrinking. Whoever has looked
-at them writes a verdict for each into OUT/verdicts.json, `{"NAME": ["worse", "a net of lines over the face"], ...}`;
-the page then counts them, and shows first what is worse than bicubic.
+Writes one WebP for each image, of all that bicubic and the models make of it, and a page that shows them, each linked to
+its file: there it stands at full size, so that nothing is hidden by shrinking. Whoever has looked at them writes a
+verdict for each into OUT/verdicts.json, `{"NAME": ["worse", "a net of lines over the face"], ...}`; the page then
+counts them, and shows first what is worse than bicubic.
 """
 
 import argparse
@@ -18,10 +18,9 @@ import torch
 from inference.upscaler import Upscaler, grid_shift
 from model import create_model, open_model
 from model.pretrained import pretrained_path
-from utils.image import list_images, middle, read_rgb, to_tensor, to_uint8, write_image
+from utils.image import list_images, read_rgb, to_tensor, to_uint8, write_image
 
 GAP = 8  # pixels between two columns
-LARGEST_SIDE = 128  # LR pixels shown
 CAPTION = 26  # pixels
 VERDICTS = ("worse", "alike", "better")  # than bicubic, as the page orders them
 
@@ -54,12 +53,11 @@ def captioned(image: np.ndarray, caption: str) -> np.ndarray:
 
 @torch.inference_mode()
 def compare(image: np.ndarray, upscalers: dict[str, Upscaler]) -> np.ndarray:
-    """The middle of an image as every model upscales the whole of it, in one row."""
+    """An image as every model upscales it, in one row."""
     columns: list[np.ndarray] = []
     for name, upscaler in upscalers.items():
         sr = to_uint8(upscaler(to_tensor(image)[None])[0])
-        shown = LARGEST_SIDE * upscaler.scale
-        column = captioned(middle(sr, shown, shown), name)
+        column = captioned(sr, name)
         columns += [column, np.full((len(column), GAP, 3), 255, np.uint8)]
     return np.concatenate(columns[:-1], axis=1)
 
