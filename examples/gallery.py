@@ -1,6 +1,6 @@
 """Upscale a folder of small images by bicubic and by several models, side by side: `python -m examples.gallery`.
 
-Writes one WebP for each image, of all that bicubic and the models make of it, and a page that shows them, each linked to
+Writes one WebP for each image, of what bicubic and the models make of it, and a page that shows them, each linked to
 its file: there it stands at full size, so that nothing is hidden by shrinking. Whoever has looked at them writes a
 verdict for each into OUT/verdicts.json, `{"NAME": ["worse", "a net of lines over the face"], ...}`; the page then
 counts them, and shows first what is worse than bicubic.

@@ -15,7 +15,7 @@ from evaluation.report import write_report
 from evaluation.report.__main__ import main as report
 from evaluation.report.groups import read_groups
 from evaluation.report.published_results import published_rows
-from evaluation.report.showcase import NUM_SHOWN, choose, read_showcase
+from evaluation.report.showcase import NUM_BEST, choose, read_showcase
 from evaluation.results import Result, write_results
 from utils.image import write_image
 
@@ -91,19 +91,28 @@ def test_the_command_takes_runs_folders_and_files(
     assert "no results in" in capsys.readouterr().err
 
 
-def test_the_showcase_holds_the_extremes_once() -> None:
+def test_the_showcase_holds_the_best_images_and_the_worst_of_each_kernel() -> None:
     rows = [
-        Result(f"p{n}", test_kernel, {"psnr": n + shift})
+        Result(f"p{n}", test_kernel, {"psnr": -1 if (n, test_kernel) == (20, "c") else n + shift})
         for n in range(30)
         for test_kernel, shift in (("a", 0), ("b", 0.4), ("c", 2))
     ]
     chosen = choose({"Set": [*rows, Result("bad", "a", error="truncated")]})
-    best = [row.image for group, _, row in chosen if group == "best"]
-    worst = [row.image for group, _, row in chosen if group == "worst"]
-    assert best == [f"p{n}" for n in range(29, 29 - NUM_SHOWN, -1)]
-    assert worst == [f"p{n}" for n in range(NUM_SHOWN)]
-    assert {row.kernel for _, _, row in chosen} == {"b"}  # nearest to the image's mean
-    few = choose({"Set": rows[:9]})
+    best = [row for group, _, row in chosen if group == "best"]
+    assert [row.image for row in best] == [f"p{n}" for n in range(29, 29 - NUM_BEST - 1, -1) if n != 20]
+    assert {row.kernel for row in best} == {"b"}  # nearest to the image's mean
+    worst = [(row.kernel, row.image) for group, _, row in chosen if group == "worst"]
+    assert worst == [
+        *(("a", f"p{n}") for n in (0, 1, 2)),
+        *(("b", f"p{n}") for n in (0, 1, 2)),
+        *(("c", f"p{n}") for n in (20, 0, 1)),
+    ]
+
+
+def test_the_showcase_of_a_single_kernel_shows_ten_and_no_row_twice() -> None:
+    chosen = choose({"Set": [Result(f"p{n}", "a", {"psnr": n}) for n in range(30)]})
+    assert [row.image for group, _, row in chosen if group == "worst"] == [f"p{n}" for n in range(10)]
+    few = choose({"Set": [Result(f"p{n}", "a", {"psnr": n}) for n in range(3)]})
     assert [row.image for _, _, row in few] == ["p2", "p1", "p0"]
 
 
@@ -167,7 +176,7 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path: Path) -> None:
         "results", "by-kernel", "images", "training", "what-the-encoder-learnt", "what-was-measured",
     }  # fmt: skip
     assert {link[1:] for link in page.links if link.startswith("#")} <= page.ids
-    assert text.count('class="compare"') == 3
+    assert text.count('class="compare"') == 19  # the two best, and two more under each kernel where so many are left
     shown = read_showcase(path.parent / "showcase_x2_cdsr_noise0_bicubic")
     assert {entry.group for entry in shown} == {"best", "worst"}
 
@@ -175,5 +184,5 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path: Path) -> None:
 def test_a_report_without_ssim_has_none(tmp_path: Path) -> None:
     text = make_report(tmp_path, "--metrics", "psnr").read_text()
     captions = re.findall(r"<div>([0-9.]+) dB(.*?)<span", text)
-    assert len(captions) == 3
+    assert len(captions) == 19  # the two best, and two more under each kernel where so many are left
     assert all(rest.strip() == "" for _, rest in captions)

@@ -32,15 +32,13 @@ class Card:
 
 
 def comparisons(folders: Iterable[Path]) -> list[tuple[str, list[Card]]]:
-    """All showcases in folders of results: a title and the cards of the best images, then of the worst ones."""
-    parts = []
+    """All showcases in folders of results: a title and the cards of the best images, then of each kernel's worst."""
+    parts: dict[str, list[Card]] = {}
     for folder in (path for results in folders for path in sorted(results.glob("showcase_*"))):
-        entries = read_showcase(folder)
-        for group, words in (("best", "highest PSNR"), ("worst", "lowest PSNR")):
-            cards = [_card(folder, entry) for entry in entries if entry.group == group]
-            if cards:
-                parts.append((f"{folder.name.removeprefix('showcase_')}: {words}", cards))
-    return parts
+        for entry in read_showcase(folder):
+            words = "highest mean PSNR" if entry.group == "best" else f"lowest PSNR under kernel {entry.kernel}"
+            parts.setdefault(f"{folder.name.removeprefix('showcase_')}: {words}", []).append(_card(folder, entry))
+    return list(parts.items())
 
 
 def _card(folder: Path, entry: Shown) -> Card:

@@ -1,4 +1,4 @@
-"""The best and the worst images of an evaluation, kept with their LR and HR for a report."""
+"""The best images of an evaluation and each kernel's worst, kept with their LR and HR for a report."""
 
 import json
 import shutil
@@ -16,8 +16,9 @@ from inference.upscaler import Upscaler
 from utils.files import write_json
 from utils.image import write_image
 
-NUM_SHOWN = 10
-"""Images at each end."""
+NUM_BEST = 10
+NUM_WORST = 10
+"""Divided among the kernels, but at least two for each."""
 
 INDEX = "showcase.json"
 
@@ -35,28 +36,30 @@ class Shown:
     stem: str
 
 
-def choose(results: Mapping[str, Sequence[Result]], number: int = NUM_SHOWN) -> list[tuple[str, str, Result]]:
-    """Pick (group, set, row): the `number` images of lowest and of highest PSNR, none of them twice.
+def choose(results: Mapping[str, Sequence[Result]]) -> list[tuple[str, str, Result]]:
+    """Pick (group, set, row): the images of highest PSNR, then for each kernel those of lowest PSNR under it.
 
-    An image is ranked by its mean over the kernels, and shown under the kernel that comes nearest to that mean.
+    The best are ranked by their mean over the kernels, and shown under the kernel that comes nearest to that mean. No
+    row is picked twice.
     """
-    ranked: list[tuple[float, str, Result]] = []
+    of_image: dict[tuple[str, str], list[Result]] = {}
+    of_kernel: dict[str, list[tuple[str, Result]]] = {}
     for test_set, rows in results.items():
-        of_image: dict[str, list[Result]] = {}
         for row in rows:
             if not row.error and np.isfinite(row.psnr):
-                of_image.setdefault(row.image, []).append(row)
-        for own in of_image.values():
-            mean = float(np.mean([row.psnr for row in own]))
-            ranked.append((mean, test_set, min(own, key=lambda row: abs(row.psnr - mean))))
-    ranked.sort(key=lambda entry: -entry[0])
-    number = min(number, (len(ranked) + 1) // 2)
-    worst = ranked[number:][::-1][:number]
-    return [
-        (group, test_set, row)
-        for group, entries in (("best", ranked[:number]), ("worst", worst))
-        for _, test_set, row in entries
-    ]
+                of_image.setdefault((test_set, row.image), []).append(row)
+                of_kernel.setdefault(row.kernel, []).append((test_set, row))
+    means = {key: float(np.mean([row.psnr for row in rows])) for key, rows in of_image.items()}
+    chosen = []
+    for key in sorted(means, key=lambda key: -means[key])[: min(NUM_BEST, (len(means) + 1) // 2)]:
+        distances = [abs(row.psnr - means[key]) for row in of_image[key]]
+        chosen.append(("best", key[0], of_image[key][int(np.argmin(distances))]))
+    shown = {id(row) for _, _, row in chosen}
+    number = max(2, NUM_WORST // max(1, len(of_kernel)))
+    for entries in of_kernel.values():
+        entries = sorted((entry for entry in entries if id(entry[1]) not in shown), key=lambda entry: entry[1].psnr)
+        chosen += [("worst", test_set, row) for test_set, row in entries[:number]]
+    return chosen
 
 
 def write_showcase(
