@@ -6,8 +6,8 @@ that they never differ. `urls` is left empty: OpenModelDB wants the place that t
 architectures and models have ids, which are what an entry names.
 
 NAME.toml has `name`, `date`, `run`, `description` (what it was trained for), `dataset`, `dataset_size` and `tags`;
-`pretrained`, the id of the model that the training began from (scale and name), if there was one; and `[rows]`, the
-card's own table, with `limits`.
+`pretrained`, the id of the model that the training began from (scale and name), if there was one; `iterations`, if the
+run went on after the weights that ship; and `[rows]`, the card's own table, with `limits`.
 """
 
 import json
@@ -55,12 +55,19 @@ def to_markdown(weights: Path, facts: dict[str, Any], model: Network, bits: int)
     parts = [
         f"# {facts['name']}",
         f"`{weights.name}`, {parameters / 1e6:.1f} M parameters, {bits} bits, {weights.stat().st_size / 1e6:.1f} MB. "
-        f"SHA-256\n`{sha256(weights)}`. `test.py --scale {model.scale}` uses it when `--pre_train` is absent.",
+        f"SHA-256\n`{sha256(weights)}`. `{usual_command(weights, model.scale)}` uses it when `--pre_train` is absent.",
         "\n".join(["| | |", "|---|---|", *(f"| {title} | {text} |" for title, text in rows.items())]),
         f"Logs, curves and rows: {run}. {DIFFERENCES}",
         *map(to_section, read_groups([ROOT / facts["run"]])),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def usual_command(weights: Path, scale: int) -> str:
+    """What takes a file by itself (`model.pretrained`)."""
+    kind = weights.stem.rpartition(f"_x{scale}")[2].lstrip("_")  # "", "real" or "noise15"
+    flag = {"": "", "real": " --dir_demo"}.get(kind, kind.replace("noise", " --noise "))
+    return f"test.py --scale {scale}{flag}"
 
 
 def to_openmodeldb(weights: Path, facts: dict[str, Any], model: Network) -> dict[str, Any]:
@@ -86,7 +93,7 @@ def to_openmodeldb(weights: Path, facts: dict[str, Any], model: Network) -> dict
         "inputChannels": 3,
         "outputChannels": 3,
         "resources": [resource],
-        "trainingIterations": steps,
+        "trainingIterations": facts.get("iterations", steps),
         "trainingBatchSize": settings["batch_size"],
         "trainingHRSize": settings["patch_size"] * settings["scale"],
         "trainingOTF": True,  # degraded as it trains

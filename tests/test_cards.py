@@ -9,7 +9,7 @@ import pytest
 
 from evaluation import cards
 from model import identify
-from model.pretrained import FOLDER
+from model.pretrained import FOLDER, pretrained_path
 from utils.checkpoint import load_weights
 from utils.files import sha256
 
@@ -45,6 +45,14 @@ def test_both_cards_say_the_same_of_the_file(weights: Path) -> None:
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     assert float(re.search(r"([\d.]+) M parameters", page)[1]) == pytest.approx(millions, abs=0.05)
     assert entry["trainingIterations"] > 0 and "None" not in page
+
+
+@pytest.mark.parametrize("weights", WEIGHTS, ids=lambda path: path.stem)
+def test_the_command_on_the_card_takes_the_file(weights: Path) -> None:
+    name, model = identify(load_weights(weights)[0])
+    words = cards.usual_command(weights, model.scale).split()
+    noise = float(words[words.index("--noise") + 1]) if "--noise" in words else 0.0
+    assert pretrained_path(name, model.scale, noise, real="--dir_demo" in words) == weights
 
 
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

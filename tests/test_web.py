@@ -74,8 +74,7 @@ def test_noise_and_compression_are_told_where_they_were_learnt():
     assert "noise" not in describe(EstimatedDegradation(covariance, torch.tensor([7.4])))
 
 
-def test_weights_for_real_images_are_the_usual_ones_and_those_for_blur_are_offered(tmp_path, monkeypatch, service):
-    assert service.models() == ["CDSR_S"] and service.scales("CDSR_S") == [2, 4]  # as long as none ship
+def test_weights_for_real_images_are_the_usual_ones_and_those_for_blur_are_offered(tmp_path, monkeypatch):
     monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
     small = Variant(lpe="autocorrelation", csc=False, head=True)
     for index, name in enumerate(("cdsr_s_x2", "cdsr_s_x4", "cdsr_s_x4_real")):
@@ -99,8 +98,8 @@ def test_weights_for_noisy_images_are_offered_apart(tmp_path, monkeypatch):
         torch.manual_seed(index)
         save_model(create_model("CDSR_S", int(name[8])), tmp_path / f"{name}.safetensors", {})
     service = Service(torch.device("cpu"), tmp_path / "visitors")
-    assert service.models() == ["CDSR_S", "CDSR_S (noisy images)"]
-    assert service.scales("CDSR_S") == [2, 4] and service.scales("CDSR_S (noisy images)") == [4]
+    assert service.models() == ["CDSR_S", "CDSR_S (blur and white noise)"]
+    assert service.scales("CDSR_S") == [2, 4] and service.scales("CDSR_S (blur and white noise)") == [4]
     image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 20, 21)))
     clean, noisy = (service.upscale(image, model, 4).restored for model in service.models())
     assert clean.shape == noisy.shape and (clean != noisy).any()

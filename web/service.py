@@ -26,7 +26,7 @@ from utils.device import resolve_precision
 from utils.image import Image, count_pixels, read_image
 from utils.known_degradation import EstimatedDegradation
 
-NOISY = " (noisy images)"
+NOISY = " (blur and white noise)"
 """Follows the name of a model where its shipped weights were trained with noise."""
 
 BLUR_ONLY = " (blur only)"
@@ -101,7 +101,7 @@ class Service:
         self._busy = threading.Lock()
 
     def models(self) -> list[str]:
-        """Names of the models with weights; those for blur alone and for noisy images stand apart."""
+        """Names of the models with weights; those for blur alone, and for blur and white noise, stand apart."""
         return sorted({name for name, _ in self.weights})
 
     def scales(self, model: str) -> list[int]:
