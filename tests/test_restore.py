@@ -319,7 +319,7 @@ def test_shipped_weights_are_chosen_by_name(tmp_path, monkeypatch, capsys, caplo
 
 
 def test_own_images_take_the_weights_for_real_images(tmp_path, monkeypatch, caplog):
-    """Test sets take those for blur, unless the protocol is that of real images; as long as none ship, all do."""
+    """Test sets take those for blur, unless the protocol is real, and so does a scale that has no others."""
     monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
     for name in ("cdsr_s_x2", "cdsr_s_x4", "cdsr_s_x4_real", "cdsr_s_x4_noise15"):
         save_model(create_model("CDSR_S", int(name[8])), tmp_path / f"{name}.safetensors", {})
