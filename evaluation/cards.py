@@ -66,7 +66,7 @@ def to_markdown(weights: Path, facts: dict[str, Any], model: Network, bits: int)
 def usual_command(weights: Path, scale: int) -> str:
     """What takes a file by itself (`model.pretrained`)."""
     kind = weights.stem.rpartition(f"_x{scale}")[2].lstrip("_")  # "", "real" or "noise15"
-    flag = {"": "", "real": " --dir_demo"}.get(kind, kind.replace("noise", " --noise "))
+    flag = " --dir_demo IMAGES" if kind == "real" else kind.replace("noise", " --noise ")
     return f"test.py --scale {scale}{flag}"
 
 
