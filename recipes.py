@@ -63,7 +63,7 @@ _SMALL_SOURCE = (
 _SMALL = {
     "model": "CDSR_S",
     "optimizer": "MUON",
-    "precision": "bf16",
+    "precision": "auto",
     "channels_last": True,
     "patch_size": 48,
     "context": 96,

@@ -17,7 +17,7 @@ from evaluation.profiling import model_cost
 from model import CDSR_S_SIZE, register
 from model.cdsr import CDSRSize
 from model.oracle import Oracle
-from utils.device import autocast, select_device
+from utils.device import autocast, resolve_precision, select_device
 
 BODIES = ("64x2x6", "64x2x4", "64x4x2", "64x1x13", "96x2x1", "96x1x4", "48x2x10")
 """The first is CDSR_S's, whose time the others have."""
@@ -44,7 +44,7 @@ def step_of(body: str, args: argparse.Namespace, device: torch.device) -> Callab
     code = torch.rand(args.batch_size, CDSR_S_SIZE.code_dim, device=device)
 
     def step(_: int) -> None:
-        with autocast(device, args.precision):
+        with autocast(device, resolve_precision(args.precision, device)):
             loss = model.super_resolve(lr, code).mean()
         loss.backward()
 

@@ -18,7 +18,7 @@ from inference.upscaler import code_of
 from model import open_model
 from model.network import Network
 from model.unconditional import Unconditional
-from utils.device import autocast
+from utils.device import autocast, resolve_precision
 from utils.image import to_tensor, to_uint8
 
 SR_SET, CODE_SET = "Set14", "B100"
@@ -43,7 +43,9 @@ class EveryFewImages(Samples):
 
 
 def measure(run: Path, test_path: Path, device: torch.device) -> Row:
-    """Validation PSNR; in bf16, PSNR on Set14 with own codes and with those of other kernels; what codes of B100 know.
+    """Validation PSNR; PSNR on Set14 with own codes and with those of other kernels; what codes of B100 know.
+
+    All but the first is computed in bf16 on hardware that has it.
 
     Args:
         run: folder of a run.
@@ -55,7 +57,7 @@ def measure(run: Path, test_path: Path, device: torch.device) -> Row:
     model, _ = open_model(settings["model"], settings["scale"], weights)
     model.eval().to(device)
     protocol = get_protocol("cdsr", settings["scale"])
-    with autocast(device, "bf16"):
+    with autocast(device, resolve_precision("auto", device)):
         own, swapped = swapped_codes(model, load_testset(test_path, SR_SET, protocol), device)
     row = validation(run) | {f"{SR_SET} (dB)": own}
     if isinstance(model, Unconditional):
@@ -84,7 +86,7 @@ def swapped_codes(model: Network, samples: Samples, device: torch.device) -> tup
 def knowledge(model: Network, test_path: Path, protocol: Protocol, device: torch.device) -> Row:
     """Probes of codes of a quarter of B100; the mean error of the covariances read off it, in squared HR pixels."""
     testsets = {CODE_SET: EveryFewImages(load_testset(test_path, CODE_SET, protocol))}
-    with autocast(device, "bf16"):
+    with autocast(device, resolve_precision("auto", device)):
         probes = collect_embeddings(model, testsets, device=device).probes()
     estimates = collect_estimates(model, testsets, device=device)
     row = {f"{name} probe (%)": 100 * result.accuracy for name, result in probes.items() if result.accuracy is not None}

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from evaluation.probe import confidence_margin
+from utils.device import PRECISIONS
 from utils.files import write_json
 from utils.known_degradation import KnownDegradation
 from utils.run import ROOT, environment
@@ -41,9 +43,12 @@ def trial_parser(description: str, *, steps: int, epochs: int = 1) -> argparse.A
     parser.add_argument("--epochs", type=int, default=epochs, help="equal parts of the budget")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--patch_size", type=int, default=32, help="LR pixels")
-    parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="trainings at a time; OMP_NUM_THREADS sets the threads of each"
+    )
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write, or to go on with")
     return parser
 
@@ -62,14 +67,14 @@ def run_trials(
     known = json.loads(args.out.read_text()) if args.out.is_file() else {}
     rows: dict[str, list[Row]] = known.get("rows", {})
     words_of = known.get("variants", {}) | dict(variants)
-    for seed in range(1, args.seeds + 1):
-        for name, words in variants.items():
-            done = rows.setdefault(name, [])
-            if len(done) >= seed:
-                continue
-            done.append(_train(words, seed, args, measure, module))
-            print(f"seed {seed}, {name}: {_spell(done[-1])}", flush=True)
-            options = {key: value for key, value in vars(args).items() if key != "seeds"}
+    options = {key: value for key, value in vars(args).items() if key not in ("seeds", "jobs")}
+    seeds = range(1, args.seeds + 1)
+    missing = [(seed, name) for seed in seeds for name in variants if len(rows.setdefault(name, [])) < seed]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        found = pool.map(lambda trial: _train(variants[trial[1]], trial[0], args, measure, module), missing)
+        for (seed, name), row in zip(missing, found, strict=True):
+            rows[name].append(row)
+            print(f"seed {seed}, {name}: {_spell(row)}", flush=True)
             record = {"options": options, "variants": words_of, "rows": rows, "environment": environment()}
             write_json(args.out, record)
     return {name: rows[name] for name in variants}

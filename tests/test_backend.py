@@ -9,7 +9,9 @@ import torch.nn.functional as F
 
 from inference.backend import CompiledNetwork, choose_backend
 from inference.upscaler import Upscaler
+from main import resolve_arithmetic
 from model import create_model
+from option import parse_options
 from tests.test_option import refusal
 from utils.device import resolve_precision
 
@@ -120,3 +122,12 @@ def test_auto_is_bf16_where_the_processor_has_units_for_it(monkeypatch, units):
 
 def test_an_unknown_backend_is_refused(capsys):
     assert "invalid choice: 'onnx'" in refusal(capsys, "--backend onnx")
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_small_recipes_take_bf16_only_where_it_is_fast(monkeypatch, scale):
+    """On a processor without units for it, bf16 takes ten times as long as float32."""
+    options = parse_options(["--template", f"small_x{scale}"])
+    for units, precision in ((True, "bf16"), (False, "single")):
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda units=units: {"amx_bf16": units})
+        assert resolve_arithmetic(options, CPU).precision == precision

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import main
 import test as program
-from benchmarks import ablation
+from benchmarks import ablation, encoders
 from benchmarks.codes import CODE_SET, SR_SET, swapped_codes
 from data.samples import Sample, Samples
 from model import build_model, create_model
@@ -53,7 +53,7 @@ CASES = {  # words, and what the output or the file has
     ),
 }
 SLOW = {"bodies", "recipes", "scaling", "train_step"}
-ELSEWHERE = {"ablation", "codes", "peers", "trials"}  # below, tests/test_trials.py, tests/test_spandrel.py
+ELSEWHERE = {"ablation", "codes", "encoders", "peers", "trials"}  # below, tests/test_trials.py, tests/test_spandrel.py
 
 
 def call(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,3 +163,25 @@ def test_gpu_check_names_what_exists(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert all(flag in usage for flag in re.findall(r"--\w+", words))
     (words,) = re.findall(r"main\.py (.*)", text)
     parse_options(re.sub(r'"\$\{\w+:-(.*?)\}"', r"\1", words).replace('"', "").split())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_encoders_are_compared_from_the_command_line(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(photographs, photographs.parent / "sets" / CODE_SET)
+    words = f"encoders {TRIAL} --budget 2 --seeds 1 --test_path sets --out encoders.json"
+    shown = ["patch branch", "autocorrelation, with CSC"]
+    monkeypatch.setattr(sys, "argv", [*words.split(), "--recipe", "--negatives batch", "--arms", *shown])
+    encoders.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines[-len(shown) :]] == [f"| {name}" for name in shown]
+    for (row,) in json.loads(Path("encoders.json").read_text())["rows"].values():
+        assert row.keys() == {"kernel probe (%)", "image probe (%)"}
+
+
+def test_every_encoder_compared_is_a_training() -> None:
+    for name, arm in encoders.ARMS.items():
+        options = parse_options(f"--scale 2 {encoders.RECIPE} {encoders.ALONE} {arm.words}".split())
+        assert build_model(options, CPU).variant == arm.variant, name

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -49,7 +51,7 @@ def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyte
         return {"dB": 10.0 * seed}
 
     monkeypatch.setattr(trials, "_train", train)
-    args = argparse.Namespace(out=tmp_path / "rows.json", seeds=1)
+    args = argparse.Namespace(out=tmp_path / "rows.json", seeds=1, jobs=1)
     run_trials({"a": "--x", "b": "--y"}, args, trials.validation)
     args.seeds = 2
     rows = run_trials({"a": "--x", "b": "--y"}, args, trials.validation)
@@ -59,3 +61,29 @@ def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyte
     assert run_trials({"b": "--y"}, args, trials.validation) == {"b": [{"dB": 10.0}, {"dB": 20.0}]}
     run_trials({"c": "--z"}, args, trials.validation)
     assert json.loads(args.out.read_text())["variants"] == {"a": "--x", "b": "--y", "c": "--z"}
+
+
+def test_trials_run_beside_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both_train = threading.Barrier(2)
+
+    def train(words: str, seed: int, *_: object) -> trials.Row:
+        both_train.wait(timeout=60)
+        return {"dB": 10.0 * seed + len(words)}
+
+    monkeypatch.setattr(trials, "_train", train)
+    args = argparse.Namespace(out=tmp_path / "rows.json", seeds=2, jobs=2)
+    rows = run_trials({"a": "1", "b": "22"}, args, trials.validation)
+    assert rows == {"a": [{"dB": 11.0}, {"dB": 21.0}], "b": [{"dB": 12.0}, {"dB": 22.0}]}
+
+
+def test_a_trial_that_fails_stops_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(words: str, *_: object) -> trials.Row:
+        if words == "--bad":
+            sys.exit("it failed")
+        return {"dB": 10.0}
+
+    monkeypatch.setattr(trials, "_train", train)
+    args = argparse.Namespace(out=tmp_path / "rows.json", seeds=1, jobs=1)
+    with pytest.raises(SystemExit, match="it failed"):
+        run_trials({"good": "--x", "bad": "--bad"}, args, trials.validation)
+    assert json.loads(args.out.read_text())["rows"]["good"] == [{"dB": 10.0}]
