@@ -76,7 +76,7 @@ def test_noise_and_compression_are_told_where_they_were_learnt():
 
 def test_weights_for_real_images_are_the_usual_ones_and_those_for_blur_are_offered(tmp_path, monkeypatch, service):
     shipped = {model: service.scales(model) for model in service.models()}
-    assert shipped == {"CDSR_S": [2, 3, 4], "CDSR_S (blur and white noise)": [4], "CDSR_S (blur only)": [4]}
+    assert shipped == {"CDSR_S": [2, 3, 4], "CDSR_S (blur and white noise)": [4], "CDSR_S (blur only)": [2, 4]}
     monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
     small = Variant(lpe="autocorrelation", csc=False, head=True)
     for index, name in enumerate(("cdsr_s_x2", "cdsr_s_x4", "cdsr_s_x4_real")):
