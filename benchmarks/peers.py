@@ -44,7 +44,7 @@ from utils.files import replacing, sha256
 from utils.run import environment, log_to_console, logger
 
 CPU = torch.device("cpu")
-OURS = "CDSR_S"
+OURS, OURS_REAL = "CDSR_S", "CDSR_S, real"
 BASELINES = {"cdsr": "bicubic", "dasr-iso": "bicubic_matlab"}
 """The form of bicubic that each protocol's printed figures are by."""
 
@@ -101,10 +101,12 @@ def open_peers(folder: Path) -> tuple[dict[int, list[Method]], list[str]]:
 
 
 def our_methods(protocol: Protocol) -> list[Method]:
-    """Bicubic, and the shipped weights, where there are some for the scale."""
-    methods = [method_of("bicubic", create_model(BASELINES[protocol.name], protocol.scale), {})]
-    weights = pretrained_path(OURS, protocol.scale)
-    return [*methods, method_of(OURS, *open_model(OURS, protocol.scale, weights))] if weights.is_file() else methods
+    """Bicubic, and the shipped weights, for blur and for real images, where there are some for the scale."""
+    scale = protocol.scale
+    blur, real = pretrained_path(OURS, scale), pretrained_path(OURS, scale, real=True)
+    weights = {OURS: blur} | ({OURS_REAL: real} if real != blur else {})
+    ours = [method_of(name, *open_model(OURS, scale, path)) for name, path in weights.items() if path.is_file()]
+    return [method_of("bicubic", create_model(BASELINES[protocol.name], scale), {}), *ours]
 
 
 def method_of(name: str, model: Network, trained_for: Mapping[str, Any]) -> Method:

@@ -318,14 +318,15 @@ def test_peers_stand_in_one_table_with_ours(peers: Path, tmp_path: Path, capsys:
     for head in ("| Two ×2, cdsr_noise0 |", "| Two ×2, dasr-iso_0.00_noise0 |"):
         assert head in page
     names = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")]
-    assert [names.count(f"| {name}") for name in ("bicubic", "CDSR_S", "safmn_x2")] == [2, 2, 4]  # in two formats
+    counted = ("bicubic", "CDSR_S", "CDSR_S, real", "safmn_x2")
+    assert [names.count(f"| {name}") for name in counted] == [2, 2, 2, 4]  # in two formats
     rows = list(csv.DictReader((tmp_path / "out" / "peers.csv").open(encoding="utf-8")))
-    assert len(rows) == 2 * (9 + 1) * 4  # images, kernels, methods
+    assert len(rows) == 2 * (9 + 1) * 5  # images, kernels, methods
     measured = {(row["protocol"], row["method"]): row for row in rows if row["image"] == "a"}
     for (protocol, method), row in measured.items():
         is_at_home = (protocol.startswith("cdsr")) == (method == "CDSR_S")
         assert (row["psnr"] == row["aligned_psnr"]) == is_at_home
-    assert {method for _, method in measured} == {"bicubic", "CDSR_S", "safmn_x2"}
+    assert {method for _, method in measured} == set(counted)
     assert (tmp_path / "out" / "peers.png").stat().st_size > 5000
     assert compare_peers.main(["--weights", str(tmp_path / "none"), "--test_path", "x"]) == 1
     assert "no files of weights in" in capsys.readouterr().err
@@ -345,7 +346,7 @@ def test_peers_are_run_at_their_scales_even_without_ours(
     folder.mkdir()
     shutil.copy(peers / "compact_x4.pth", folder)
     torch.save(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=8).state_dict(), folder / "compact_x8.pth")
-    monkeypatch.setattr(compare_peers, "pretrained_path", lambda name, scale: tmp_path / "none.safetensors")
+    monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
     words = f"--weights {folder} --test_path {tmp_path / 'sets'} --test_sets One --out {tmp_path / 'out'}"
     assert compare_peers.main(words.split()) == 1
     assert "compact_x8.pth is for scale 8: protocols are for 1, 2, 3, 4" in capsys.readouterr().err
