@@ -38,7 +38,7 @@ from evaluation.results import Result, summarize
 from inference.upscaler import Upscaler, grid_shift
 from model import create_model, open_model
 from model.network import Network
-from model.pretrained import pretrained_path
+from model.pretrained import blur_and_real
 from model.spandrel import open_descriptor
 from utils.files import replacing, sha256
 from utils.run import environment, log_to_console, logger
@@ -103,9 +103,8 @@ def open_peers(folder: Path) -> tuple[dict[int, list[Method]], list[str]]:
 def our_methods(protocol: Protocol) -> list[Method]:
     """Bicubic, and the shipped weights, for blur and for real images, where there are some for the scale."""
     scale = protocol.scale
-    blur, real = pretrained_path(OURS, scale), pretrained_path(OURS, scale, real=True)
-    weights = {OURS: blur} | ({OURS_REAL: real} if real != blur else {})
-    ours = [method_of(name, *open_model(OURS, scale, path)) for name, path in weights.items() if path.is_file()]
+    named = zip((OURS, OURS_REAL), blur_and_real(OURS, scale), strict=False)
+    ours = [method_of(name, *open_model(OURS, scale, path)) for name, path in named if path.is_file()]
     return [method_of("bicubic", create_model(BASELINES[protocol.name], scale), {}), *ours]
 
 

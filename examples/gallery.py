@@ -17,7 +17,7 @@ import torch
 
 from inference.upscaler import Upscaler, grid_shift
 from model import create_model, open_model
-from model.pretrained import pretrained_path
+from model.pretrained import blur_and_real, pretrained_path
 from utils.image import list_images, read_rgb, to_tensor, to_uint8, write_image
 
 GAP = 8  # pixels between two columns
@@ -40,8 +40,7 @@ def build_upscalers(words: Sequence[str], scale: int) -> dict[str, Upscaler]:
 
 def usual_models(scale: int) -> list[str]:
     """Bicubic, the shipped weights for blur, and those for real images where they ship."""
-    paths = dict.fromkeys(pretrained_path("CDSR_S", scale, real=real) for real in (False, True))
-    return ["bicubic", *(f"CDSR_S={path}" for path in paths)]
+    return ["bicubic", *(f"CDSR_S={path}" for path in blur_and_real("CDSR_S", scale))]
 
 
 def captioned(image: np.ndarray, caption: str) -> np.ndarray:

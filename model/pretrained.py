@@ -26,6 +26,11 @@ def pretrained_path(name: str, scale: int, noise: float = 0.0, *, real: bool = F
     return noisy[min((level for level in noisy if level >= noise), default=max(noisy))]
 
 
+def blur_and_real(name: str, scale: int) -> list[Path]:
+    """Where the shipped weights of a model for blur would be; then those for real images, where they ship."""
+    return list(dict.fromkeys(pretrained_path(name, scale, real=real) for real in (False, True)))
+
+
 def shipped_weights(name: str, scale: int, noise: float = 0.0, *, real: bool = False) -> tuple[str, Path]:
     """Choose a model and its file as `pretrained_path` does, the small model where that alone has one.
 
