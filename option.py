@@ -192,6 +192,12 @@ def _add_degradation(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--noise", type=non_negative, default=0.0, help="noise level, grey levels of 0 to 255")
     group.add_argument("--sig_min", type=non_negative, help="smallest width; cdsr aniso: variance, else std deviation")
     group.add_argument("--sig_max", type=non_negative, help="largest width (defaults: the published ranges)")
+    group.add_argument(
+        "--unblurred",
+        type=number(float, low=0, high=1),
+        default=0.0,
+        help="share of training images without blur, reduced by antialiased bicubic alone",
+    )
     group.add_argument("--sig", type=non_negative, help="test with one isotropic kernel of this standard deviation")
     group.add_argument("--sig1", type=non_negative, help="test with one kernel (cdsr): first variance")
     group.add_argument("--sig2", type=non_negative, help="test with one kernel (cdsr): second variance")

@@ -1,7 +1,7 @@
 """The test protocols by name. A new one is an entry in `PROTOCOLS`.
 
-`cdsr` and `cdsr-sv` are of the CDSR paper, `dasr-iso` and `dasr-aniso` of DASR's, `gaussian8` of IKC's, `real` ours. A
-prepared set keeps the files of a protocol as follows; LABEL names the test kernel.
+`cdsr` and `cdsr-sv` are of the CDSR paper, `dasr-iso` and `dasr-aniso` of DASR's, `gaussian8` of IKC's,
+`cdsr-unblurred` and `real` ours. A prepared set keeps the files of a protocol as follows; LABEL names the test kernel.
 
     Set5_x2/HR_si/NAME_LABEL.png  Set5_x2/LR_mode0_noise0/NAME_LABEL.png      cdsr, LABEL = σ1_σ2_θ such as 3.0_1.0_0.8
     Set5_x2/HR_sv/NAME.png        Set5_x2/LR_mode1_noise0/NAME.png            cdsr-sv, mode1 to mode5
@@ -24,7 +24,7 @@ from data.degradation import (
     TestKernel,
     create_degradation,
 )
-from data.degradation.cdsr import cdsr_kernel, variant_kernel
+from data.degradation.cdsr import UNBLURRED, cdsr_kernel, variant_kernel
 from data.degradation.dasr import dasr_kernel
 from data.degradation.gaussian import isotropic_kernel
 from data.protocol import Layout, Protocol
@@ -107,6 +107,7 @@ PROTOCOLS: dict[str, Entry] = {
         Layout("HR_sv", has_mode_folders=True),
         single_kernels=lambda scale: [variant_kernel(mode) for mode in range(1, 7)],
     ),
+    "cdsr-unblurred": Entry(CDSRDegradation, lambda scale: [UNBLURRED]),
     "dasr-iso": Entry(DASRDegradation, lambda scale: [isotropic_kernel(sig) for sig in _of_scale(DASR_WIDTHS, scale)]),
     "gaussian8": Entry(DASRDegradation, _gaussian8_kernels),
     "dasr-aniso": Entry(DASRDegradation, lambda scale: [dasr_kernel(*kernel) for kernel in DASR_KERNELS]),

@@ -26,12 +26,13 @@ from data.degradation import (
 from data.degradation.blur import BLOCK, blur
 from data.degradation.downsample import bicubic_downsample, bicubic_matrix
 from data.degradation.gaussian import GaussianDegradation, GaussianParameters
-from data.degradation.kernels import gaussian_kernels
+from data.degradation.kernels import bicubic_kernel, gaussian_kernels
 from data.mismatch import mismatches
 from data.protocols import PROTOCOLS, Entry, get_protocol
 from data.sources import open_source
 from data.test_sets import PlainTestset
 from data.validation import ValidationSet
+from model.degradation_head import kernel_covariance
 from tests.test_positive import make_step
 from utils.image import write_image
 
@@ -141,6 +142,36 @@ def test_random_kernels_sum_to_one():
 def test_a_width_of_zero_is_the_delta():
     kernel = gaussian_kernels(*torch.zeros(3, 1), size=5)[0]
     assert kernel[2, 2] == 1 and kernel.sum() == 1
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_reduction_without_blur_is_antialiased_bicubic(scale):
+    """On the s-fold grid, which lies scale - 1 pixels up and to the left of interpolation's."""
+    hr = random_images(1, 3, 60, 48)
+    protocol = get_protocol("cdsr-unblurred", scale)
+    degradation = gaussian(scale=scale)
+    assert degradation.config == protocol.config
+    parameters = degradation.parameters_of(protocol.test_kernels, 0.0, [0])
+    lr = degradation.blur_and_downsample(hr, parameters)
+    inner = slice(4, -4)  # far from the edges
+    expected = bicubic_downsample(hr.roll((scale - 1, scale - 1), (-2, -1)), scale)[..., inner, inner]
+    torch.testing.assert_close(lr[..., inner, inner], expected, rtol=0, atol=1e-3)
+    known = degradation.known_degradation(parameters)
+    assert known is not None and kernel_covariance(known.kernels).abs().max() < 0.02 * scale**2
+    dasr = gaussian(degradation="dasr", scale=scale)
+    lr = dasr.blur_and_downsample(hr, dasr.parameters_of(protocol.test_kernels, 0.0, [0]))
+    torch.testing.assert_close(lr, bicubic_downsample(hr, scale, edges="replicate"))
+
+
+def test_a_share_of_the_training_images_is_not_blurred():
+    """The other draws stay as they are without a share."""
+    plain, mixed = (gaussian(unblurred=share).draw(2000, seeded()) for share in (0.0, 0.25))
+    assert torch.equal(plain.variance_1, mixed.variance_1) and torch.equal(plain.seed, mixed.seed)
+    assert not plain.is_unblurred.any()
+    assert mixed.is_unblurred.double().mean().item() == pytest.approx(0.25, abs=0.03)
+    kernels = gaussian(unblurred=0.25).kernels_of(mixed)
+    is_sharp = (kernels == bicubic_kernel(2, size=21, corner=1)).all(2).all(1)
+    assert torch.equal(is_sharp, mixed.is_unblurred)
 
 
 # Blur
@@ -436,7 +467,7 @@ def test_draws_of_dasr_are_independent_standard_deviations():
 
 
 def test_a_generator_seed_gives_the_same_draws():
-    degradation = gaussian(noise=5.0)
+    degradation = gaussian(noise=5.0, unblurred=0.5)
     first, again, other = (degradation.draw(8, seeded(seed)) for seed in (3, 3, 4))
     for field in fields(GaussianParameters):
         assert torch.equal(getattr(first, field.name), getattr(again, field.name))
@@ -466,6 +497,9 @@ def test_a_generator_seed_gives_the_same_draws():
         ({"theta": math.nan}, "--theta"),
         ({"sv_mode": 1, "degradation": "dasr"}, "no sv_mode 1.*--degradation cdsr"),
         ({"sv_mode": 1, "sample_mode": "bicubic"}, "--sv_mode 1"),
+        ({"unblurred": 1.5}, "0 to 1"),
+        ({"unblurred": 0.1, "degradation": "real"}, "--degradation cdsr or dasr"),
+        ({"unblurred": 0.1, "sv_mode": 1}, "--sv_mode 0"),
         ({"sig1": 1.0}, "--sig1 and --sig2 go together"),
         ({"sig": 1.0, "sig1": 1.0, "sig2": 1.0}, "two kernels"),
         ({"lambda_1": 1.0, "lambda_2": 1.0}, "--lambda_2 of degradation dasr: cdsr takes --sig1 and --sig2, or --sig"),

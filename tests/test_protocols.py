@@ -92,7 +92,7 @@ def test_labels_differ_and_descriptions_are_json(name, scale):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("manet", 2), "cdsr, cdsr-sv, dasr-iso"),
+        (("manet", 2), "cdsr, cdsr-sv, cdsr-unblurred, dasr-iso"),
         (("cdsr", 8), "1, 2, 3, 4"),
         (("dasr-iso", 1), "2, 3, 4, not 1"),
         (("dasr-iso", 2, 0.0, 1), "no sv_mode 1"),

@@ -37,6 +37,7 @@ class TestKernel:
     """One degradation of a protocol: its label in file names, its kernel in the convention's units, and its sv_mode.
 
     severity: results are averaged by it, too; "" where a protocol has none.
+    is_unblurred: no Gaussian, but the kernel of antialiased bicubic reduction.
     """
 
     __test__ = False  # no test of pytest's
@@ -48,6 +49,7 @@ class TestKernel:
     theta: float = 0.0  # radians
     sv_mode: int = 0
     severity: str = ""
+    is_unblurred: bool = False
 
     @property
     def covariance(self) -> tuple[float, float, float]:
@@ -95,6 +97,11 @@ class Degradation(ABC):
 
     def check(self) -> None:
         """Raise ValueError for what its options cannot mean here; `DegradationConfig` checks the rest."""
+        if self.config.unblurred and (self.variance_range is None or self.config.sv_mode):
+            raise ValueError(
+                f"--unblurred {self.config.unblurred} takes the place of one Gaussian kernel an image: give "
+                "--degradation cdsr or dasr, and --sv_mode 0"
+            )
         if self.config.sv_mode and not self.is_spatially_variant:
             variant = " or ".join(name for name, kind in DEGRADATIONS.items() if kind.is_spatially_variant)
             raise ValueError(

@@ -28,6 +28,9 @@ def variant_kernel(mode: int) -> TestKernel:
     return TestKernel(f"mode{mode}", {}, sv_mode=mode)
 
 
+UNBLURRED = TestKernel("bicubic", {}, is_unblurred=True)
+
+
 class CDSRDegradation(GaussianDegradation):
     """Edges are replicated, downsampling is s-fold, and the kernel is centred for it. Blur may vary over the image."""
 

@@ -21,6 +21,7 @@ class DegradationConfig:
     sig, or sig1, sig2 and theta, or lambda_1, lambda_2 and theta: one fixed kernel (tests), in the units of the
     convention (`data/degradation/cdsr.py`, `dasr.py`). theta is 0 where not given.
     noise: standard deviation in grey levels of 0 to 255; training draws from 0 to it.
+    unblurred: share of training images that antialiased bicubic alone reduces.
     sv_mode: 0, or 1 to 6 for blur that varies over the image, and then no width is read.
     """
 
@@ -40,6 +41,7 @@ class DegradationConfig:
     lambda_max: float | None = None
     lambda_1: float | None = None
     lambda_2: float | None = None
+    unblurred: float = 0.0
     sv_mode: int = 0
 
     def __post_init__(self) -> None:
@@ -55,6 +57,8 @@ class DegradationConfig:
             raise ValueError(f"--blur_kernel {self.blur_kernel}: give at least the scale, such as 21")
         if not 0 <= self.noise <= 255:
             raise ValueError(f"--noise {self.noise}: give a standard deviation between 0 and 255 grey levels")
+        if not 0 <= self.unblurred <= 1:
+            raise ValueError(f"--unblurred {self.unblurred}: give a share of the images, 0 to 1")
         for name, value in asdict(self).items():
             if name.startswith(("sig", "lambda")) and value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"--{name} {value}: a width is 0 or more")

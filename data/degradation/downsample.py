@@ -35,7 +35,7 @@ def bicubic_matrix(size: int, scale: int, edges: Edges, device: torch.device, dt
     # Pixel centres aligned: LR pixel i (from 0) covers HR pixels s*i to s*i + s - 1.
     centres = torch.arange(out_size, dtype=torch.float64) * scale + (scale - 1) / 2
     taps = (centres - 2 * scale).floor()[:, None] + torch.arange(4 * scale + 2)  # (out, 4s + 2)
-    weights = _cubic((centres[:, None] - taps) / scale)
+    weights = keys_cubic((centres[:, None] - taps) / scale)
     weights = weights / weights.sum(dim=1, keepdim=True)
 
     taps = taps.long()
@@ -48,8 +48,8 @@ def bicubic_matrix(size: int, scale: int, edges: Edges, device: torch.device, dt
     return matrix.to(device, dtype)
 
 
-def _cubic(x: Tensor) -> Tensor:
-    """Keys' kernel with a = -1/2, the one of MATLAB."""
+def keys_cubic(x: Tensor) -> Tensor:
+    """Keys' kernel with a = -1/2, the one of MATLAB, at distances in LR pixels."""
     x = x.abs()
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2

@@ -17,7 +17,7 @@ from torch import Tensor
 from data.degradation.base import Degradation, Generators, Parameters, TestKernel
 from data.degradation.blur import Padding, blur
 from data.degradation.downsample import bicubic_downsample
-from data.degradation.kernels import gaussian_kernels
+from data.degradation.kernels import bicubic_kernel, gaussian_kernels
 from data.degradation.noise import gaussian_noise, quantise
 from utils.device import send
 from utils.known_degradation import KnownDegradation
@@ -34,6 +34,7 @@ class GaussianParameters(Parameters):
     theta: Tensor  # radians, from the columns' axis towards the rows'
     noise: Tensor  # standard deviation, grey levels of 0 to 255
     seed: Tensor  # int64: where the kernels of sv_mode 5 come from
+    is_unblurred: Tensor  # bool: antialiased bicubic alone, and no Gaussian
 
 
 class GaussianDegradation(Degradation):
@@ -118,7 +119,10 @@ class GaussianDegradation(Degradation):
         if self.is_isotropic:
             width_2, theta = width_1, torch.zeros_like(turn)
         noise = (self.config.noise * level).where(clean >= self.clean_rate, 0)
-        return GaussianParameters(self._variance(width_1), self._variance(width_2), theta, noise, seed)
+        is_unblurred = torch.zeros(batch_size, dtype=torch.bool)
+        if self.config.unblurred:  # else not drawn, so that other draws stay as published
+            is_unblurred = torch.rand(batch_size, generator=generator, dtype=torch.float64) < self.config.unblurred
+        return GaussianParameters(self._variance(width_1), self._variance(width_2), theta, noise, seed, is_unblurred)
 
     def _variance(self, width: Width) -> Width:
         return width if self.widths_are_variances and not self.is_isotropic else width**2
@@ -128,15 +132,28 @@ class GaussianDegradation(Degradation):
     ) -> GaussianParameters:
         covariances = torch.tensor([kernel.covariance for kernel in test_kernels], dtype=torch.float64)
         variance_1, variance_2, theta = covariances.unbind(1)
-        return GaussianParameters(variance_1, variance_2, theta, torch.full_like(theta, noise), torch.tensor(seeds))
+        noises, is_unblurred = torch.full_like(theta, noise), [kernel.is_unblurred for kernel in test_kernels]
+        return GaussianParameters(
+            variance_1, variance_2, theta, noises, torch.tensor(seeds), torch.tensor(is_unblurred)
+        )
 
     def kernels(self, variance_1: Tensor, variance_2: Tensor, theta: Tensor) -> Tensor:
         """Make (..., blur_kernel, blur_kernel) float32 kernels, placed as the convention does."""
         return gaussian_kernels(variance_1, variance_2, theta, size=self.config.blur_kernel, corner=-self.grid_shift)
 
-    def known_degradation(self, parameters: GaussianParameters) -> KnownDegradation | None:
+    def kernels_of(self, parameters: GaussianParameters) -> Tensor:
+        """Make the kernels (B, blur_kernel, blur_kernel) of B images, those without blur among them."""
         kernels = self.kernels(parameters.variance_1, parameters.variance_2, parameters.theta)
-        return KnownDegradation(kernels, parameters.noise.float())
+        if not parameters.is_unblurred.any():
+            return kernels
+        if self.config.downsampling == "bicubic":  # which follows; before it, no blur is a delta
+            none = self.kernels(*torch.zeros(3, dtype=torch.float64))
+        else:
+            none = bicubic_kernel(self.config.scale, size=self.config.blur_kernel, corner=-self.grid_shift)
+        return torch.where(parameters.is_unblurred[:, None, None], none, kernels)
+
+    def known_degradation(self, parameters: GaussianParameters) -> KnownDegradation | None:
+        return KnownDegradation(self.kernels_of(parameters), parameters.noise.float())
 
     def apply(self, hr: Tensor, parameters: GaussianParameters, noise_generator: Generators | None = None) -> Tensor:
         lr = self.blur_and_downsample(hr, parameters)
@@ -159,7 +176,7 @@ class GaussianDegradation(Degradation):
 
     def blur(self, planes: Tensor, parameters: GaussianParameters, stride: int) -> Tensor:
         """Blur (B, M, H, W) and keep rows and columns 0, stride, 2*stride, ..."""
-        kernels = self.kernels(parameters.variance_1, parameters.variance_2, parameters.theta)
+        kernels = self.kernels_of(parameters)
         return blur(planes, send(kernels, planes.device, planes.dtype), padding=self.padding, stride=stride)
 
 

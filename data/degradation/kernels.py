@@ -1,6 +1,6 @@
-"""Gaussian blur kernels, one per image, made all at once.
+"""Blur kernels, one per image, made all at once: Gaussians, and that of reduction without blur.
 
-A kernel is the density of a two-dimensional Gaussian on the pixel grid. Its covariance has the eigenvalues
+A Gaussian kernel is the density of a two-dimensional Gaussian on the pixel grid. Its covariance has the eigenvalues
 variance_1 and variance_2; the eigenvector of the first lies theta radians from the x axis (columns) towards the y
 axis (rows, downwards).
 """
@@ -10,6 +10,8 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from data.degradation.downsample import keys_cubic
 
 MIN_VARIANCE = 1e-8  # below it a kernel is the delta (or, centred between pixels, the mean of the nearest ones)
 EPSILON = torch.finfo(torch.float64).eps
@@ -42,6 +44,19 @@ def gaussian_kernels(variance_1: Tensor, variance_2: Tensor, theta: Tensor, *, s
     kernel = kernel.where(kernel >= EPSILON, 0)
     kernel = (kernel / kernel.sum(-1, keepdim=True)).unflatten(-1, (drawn, drawn))
     return F.pad(kernel, (0, corner, 0, corner)).float()  # (..., size, size)
+
+
+def bicubic_kernel(scale: int, *, size: int, corner: int = 0) -> Tensor:
+    """Draw the antialiased bicubic kernel, by which reduction is that of `bicubic_downsample`, where `gaussian_kernels`
+    draws a Gaussian.
+
+    Returns (size, size) float32 of sum 1; its second moments vanish, but for the sampling.
+    """
+    drawn = size - corner
+    distances = torch.arange(drawn, dtype=torch.float64) - (drawn - 1) / 2  # HR pixels
+    weights = keys_cubic(distances / scale)
+    weights = weights / weights.sum()
+    return F.pad(weights[:, None] * weights, (0, corner, 0, corner)).float()
 
 
 def kernels_of_covariance(covariance: Tensor, *, size: int) -> Tensor:
