@@ -161,6 +161,11 @@ def _add_hardware(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--sync_bn", action="store_true", help="batch statistics over all GPUs")
     group.add_argument("--compile", action="store_true", help="compile the networks for training (torch.compile)")
+    group.add_argument(
+        "--cuda_graph",
+        action="store_true",
+        help="record a training step's passes and replay them: small networks on GPUs",
+    )
     group.add_argument("--deterministic", action="store_true", help="the same bits twice on a machine, slower on GPUs")
 
 
@@ -393,6 +398,10 @@ def contradictions(args: Options) -> list[str]:
     has_kernel = any(getattr(args, flag) is not None for flag in kernel_flags)
     rules = [
         (args.split_batch > args.batch_size, f"--split_batch {args.split_batch} is above --batch_size"),
+        (
+            args.cuda_graph and (args.cpu or args.n_GPUs != 1 or args.compile),
+            "--cuda_graph is for one GPU: leave out --cpu, --n_GPUs and --compile",
+        ),
         (args.cpu and args.device not in ("auto", "cpu"), f"--cpu contradicts --device {args.device}"),
         (
             args.protocol is not None and has_kernel,

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,12 +35,23 @@ from utils.files import write_json
 from utils.image import write_image
 from utils.run import environment
 
-VARIANTS = {  # name: precision, channels_last, compiled
-    "plain": ("single", False, False),
-    "single, channels_last": ("single", True, False),
-    "bf16": ("bf16", False, False),
-    "bf16, channels_last": ("bf16", True, False),
-    "bf16, channels_last, compiled": ("bf16", True, True),
+
+class Variant(NamedTuple):
+    """A way to compute a step."""
+
+    precision: str
+    channels_last: bool = False
+    compiled: bool = False
+    recorded: bool = False  # as a CUDA graph
+
+
+VARIANTS = {
+    "plain": Variant("single"),
+    "single, channels_last": Variant("single", True),
+    "bf16": Variant("bf16"),
+    "bf16, channels_last": Variant("bf16", True),
+    "bf16, channels_last, compiled": Variant("bf16", True, compiled=True),
+    "bf16, channels_last, recorded": Variant("bf16", True, recorded=True),
 }
 
 
@@ -60,13 +71,13 @@ class PublishedDegradation(CDSRDegradation):
 
 def build_step(name: str, args: argparse.Namespace, device: torch.device) -> Callable[[int, Tensor], None]:
     """Make a variant's step: a function of the step's number and the HR pairs."""
-    precision, channels_last, compiled = VARIANTS[name]
+    variant = VARIANTS[name]
     torch.manual_seed(0)
     model = create_model(args.model, args.scale).to(device)
-    if channels_last:
+    if variant.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     moco = MoCo(model.encoder).to(device)
-    if compiled:
+    if variant.compiled:
         compile_model(model)
     config = DegradationConfig(scale=args.scale)
     step = TrainingStep(
@@ -76,7 +87,9 @@ def build_step(name: str, args: argparse.Namespace, device: torch.device) -> Cal
         contrastive_loss=contrastive_loss,
         degradation=PublishedDegradation(config) if name == "plain" else create_degradation(config),
         optimizer=torch.optim.Adam(model.parameters(), lr=1e-4, fused=name != "plain"),
-        config=StepConfig(precision=precision, channels_last=channels_last),
+        config=StepConfig(
+            precision=variant.precision, channels_last=variant.channels_last, cuda_graph=variant.recorded
+        ),
         device=device,
     )
     step.set_phase(Phase.JOINT)
@@ -102,7 +115,7 @@ def compare(
 ) -> list[dict]:
     """Time all calls in turns; the first is the plain way, which ratios are taken to."""
     for call in calls.values():
-        time_calls(call, 2, device)
+        time_calls(call, 5, device)
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -159,7 +172,7 @@ def main() -> None:
     parser.add_argument("--num_steps", type=int, default=20, help="steps of a variant in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help="plain comes first"
+        "--variants", nargs="+", choices=list(VARIANTS), help="plain comes first (default: all for the device)"
     )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="JSON file to write")
@@ -168,7 +181,8 @@ def main() -> None:
     side = args.patch_size * args.scale
     generator = torch.Generator().manual_seed(0)
     hr_pairs = torch.randint(0, 256, (args.batch_size, 2, 3, side, side), generator=generator, dtype=torch.uint8)
-    steps = {name: build_step(name, args, device) for name in args.variants}
+    names = args.variants or [name for name in VARIANTS if device.type == "cuda" or not VARIANTS[name].recorded]
+    steps = {name: build_step(name, args, device) for name in names}
     calls = {name: (lambda index, step=step: step(index, hr_pairs)) for name, step in steps.items()}
     compare_all = functools.partial(compare, device=device, rounds=args.rounds, num_calls=args.num_steps)
     result: dict[str, Any] = {"options": vars(args), "environment": environment(), "step": compare_all(calls)}

@@ -199,13 +199,25 @@ def test_sigkill_at_random_moments_changes_nothing(photographs: Path, precision:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(
-    "more", [[], ["--compile"], ["--data_resident"], ["--precision", "half"], ["--precision", "single"]]
+    "more",
+    [[], ["--compile"], ["--cuda_graph"], ["--data_resident"], ["--precision", "half"], ["--precision", "single"]],
 )
 def test_training_on_a_gpu(photographs: Path, more: list[str]) -> None:
     arguments = [word for word in tiny(photographs, *more) if word != "--cpu"]
     assert main.main(arguments) == 0
     assert all(math.isfinite(row["l1"]) for row in rows("l1"))
     assert main.main([*arguments, "--epochs_sr", "3", "--resume", "-1"]) == 0
+
+
+@pytest.mark.gpu
+def test_a_recorded_run_is_the_same_run(photographs: Path) -> None:
+    """In all its phases, up to the order of sums."""
+    arguments = [word for word in tiny(photographs, "--precision", "single", "--test_every", "8") if word != "--cpu"]
+    assert main.main(arguments) == 0
+    expected = [row["contrastive"] for row in rows("contrastive")] + [row["l1"] for row in rows("l1")]
+    assert main.main([*arguments, "--reset", "--cuda_graph"]) == 0
+    found = [row["contrastive"] for row in rows("contrastive")] + [row["l1"] for row in rows("l1")]
+    assert found == pytest.approx(expected, rel=1e-2)
 
 
 @pytest.mark.gpu

@@ -26,6 +26,8 @@ def build_training_step(
     args: argparse.Namespace, degradation: Degradation, device: torch.device, state: dict[str, Any] | None = None
 ) -> TrainingStep:
     """Build the model and all that trains it, ready to take the state of a run where there is one."""
+    if args.cuda_graph and device.type != "cuda":
+        raise ValueError(f"--cuda_graph needs a CUDA device, and this is {device}: leave it out")
     pixel_loss = PixelLoss(args.loss).to(device)
     model = build_network(args, degradation, device, state)
     if args.channels_last:
@@ -55,6 +57,7 @@ def build_training_step(
         split_batch=args.split_batch,
         skip_threshold=args.skip_threshold,
         grad_clip=args.grad_clip,
+        cuda_graph=args.cuda_graph,
     )
     return TrainingStep(
         model=model,

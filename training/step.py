@@ -20,11 +20,15 @@ from model.network import Network
 from model.published import load_published, to_published
 from training.ema import ExponentialMovingAverage
 from training.guard import SkipGuard
+from training.recording import RecordedCall
 from training.schedule import Phase
 from utils import distributed
 from utils.device import autocast
 from utils.known_degradation import KnownDegradation
 from utils.randomness import generator_for
+
+Computed = tuple[dict[str, Tensor], Tensor | None]
+"""Losses, and the keys to enqueue where the step is contrastive."""
 
 NO_KERNEL = "leave out --epochs_teacher and --d_weight, and --sv_mode for a non-blind model"
 
@@ -43,6 +47,7 @@ class StepConfig:
     split_batch: int = 1
     skip_threshold: float = 1e8
     grad_clip: float | None = None
+    cuda_graph: bool = False
 
 
 class TrainingStep:
@@ -82,6 +87,7 @@ class TrainingStep:
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "half")
         self.guard = SkipGuard(config.skip_threshold, device)
+        self._recorded: tuple[object, RecordedCall[Computed]] | None = None  # and what it was recorded for
 
     def __call__(self, pairs: Tensor | Pairs, *, step: int, phase: Phase, learning_rate: float) -> dict[str, Tensor]:
         """Do one optimiser step; the weights stay as they are where a loss or a gradient is bad.
@@ -103,8 +109,8 @@ class TrainingStep:
             lr_pairs = None if lr_pairs is None else without_context(lr_pairs[:, :1], self.config.patch)
         if lr_pairs is None:
             lr_pairs = self.degrade(hr_pairs, step)
-        self.optimizer.zero_grad(set_to_none=True)
-        losses, keys = self._backward(lr_pairs, hr_pairs[:, 0], step, phase)
+        known = self._known(len(lr_pairs), step) if self._is_told(phase) else None
+        losses, keys = self._compute(lr_pairs, hr_pairs[:, 0], known, step, phase)
         self.scaler.unscale_(self.optimizer)
         excess = self.guard.excess(losses)
         gradients = (parameter.grad for parameter in self.parameters if parameter.grad is not None)
@@ -128,15 +134,44 @@ class TrainingStep:
         rank, world_size = distributed.rank(), distributed.world_size()
         return self.pair_degradation.draw(share, step, stream, rank=rank, world_size=world_size)
 
+    def _compute(
+        self, lr_pairs: Tensor, hr: Tensor, known: KnownDegradation | None, step: int, phase: Phase
+    ) -> Computed:
+        """Clear the gradients, then losses, keys and gradients: plainly, or as a recorded CUDA graph."""
+        if not self.config.cuda_graph:
+            self._clear_gradients()
+            shuffle = generator_for(self.config.seed, step, STREAM_SHUFFLE)
+            return self._backward(lr_pairs, hr, known, phase, shuffle)
+        told = [] if known is None else [value for value in vars(known).values() if value is not None]
+        inputs = [lr_pairs, hr, *told]
+        meaning = phase, [tensor.shape for tensor in inputs]
+        if self._recorded is None or self._recorded[0] != meaning:
+
+            def backward(inputs: Sequence[Tensor]) -> Computed:
+                lr_pairs, hr, *told = inputs
+                return self._backward(lr_pairs, hr, KnownDegradation(*told) if told else None, phase)
+
+            self._recorded = meaning, RecordedCall(backward, prepare=self._clear_gradients)
+        losses, keys = self._recorded[1](inputs)
+        return {name: loss.detach().clone() for name, loss in losses.items()}, keys
+
+    def _clear_gradients(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+
     def _backward(
-        self, lr_pairs: Tensor, hr: Tensor, step: int, phase: Phase
-    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        self,
+        lr_pairs: Tensor,
+        hr: Tensor,
+        known: KnownDegradation | None,
+        phase: Phase,
+        shuffle: torch.Generator | None = None,
+    ) -> Computed:
         """Accumulate gradients. The encoder sees the whole batch at once, the SR network a part at a time."""
         patches = lr_pairs.unbind(1)
         if self.config.channels_last:
             patches = tuple(patch.contiguous(memory_format=torch.channels_last) for patch in patches)
         with autocast(self.device, self.config.precision):
-            code, losses, keys = self._encode(patches, step, phase)
+            code, losses, keys = self._encode(patches, known, phase, shuffle)
         weights = {"contrastive": self.config.c_weight, "degradation": self.config.d_weight}
         if phase is Phase.ENCODER and not self.config.d_weight:
             weights["contrastive"] = 1.0  # alone, as published
@@ -159,24 +194,33 @@ class TrainingStep:
         return losses, keys
 
     def _encode(
-        self, patches: Sequence[Tensor], step: int, phase: Phase
+        self,
+        patches: Sequence[Tensor],
+        known: KnownDegradation | None,
+        phase: Phase,
+        shuffle: torch.Generator | None,
     ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
         """Codes of the first patches, without gradient where frozen; the encoder's own losses and keys, if any."""
         lr = patches[0]
         if phase is Phase.TEACHER:
-            return self.model.encoder.head.encode(self._known(len(lr), step)), {}, None
+            return self.model.encoder.head.encode(known), {}, None
         if self.moco is None:
-            return code_of(self.model, lr, self._known(len(lr), step) if self.model.is_non_blind else None), {}, None
+            return code_of(self.model, lr, known), {}, None
         if phase is Phase.FROZEN:
             with torch.no_grad():
                 return self.model.encode(lr), {}, None
-        generator = generator_for(self.config.seed, step, STREAM_SHUFFLE)
         encoder = self.model.encoder
-        representation, logits, keys = self.moco.contrast(encoder, lr, patches[1], generator)
+        representation, logits, keys = self.moco.contrast(encoder, lr, patches[1], shuffle)
         losses = {"contrastive": self.contrastive_loss(logits)}
         if self.config.d_weight:
-            losses["degradation"] = encoder.head.loss(representation, self._known(len(lr), step))
+            losses["degradation"] = encoder.head.loss(representation, known)
         return encoder.code(representation), losses, keys
+
+    def _is_told(self, phase: Phase) -> bool:
+        """Whether a phase needs the true degradations."""
+        if self.moco is None:
+            return self.model.is_non_blind
+        return phase is Phase.TEACHER or (phase is not Phase.FROZEN and self.config.d_weight > 0)
 
     def _known(self, share: int, step: int) -> KnownDegradation:
         """The true degradations of this rank's patches of a step."""
