@@ -77,6 +77,7 @@ _SMALL = {
     "queue_size": 16,
     "c_weight": 1.0,
     "d_weight": 10.0,
+    "unblurred": 0.1,
     "epochs_encoder": 3,
     "lr_encoder": 1.2e-2,
     "lr_decay_encoder": 1,
@@ -99,6 +100,7 @@ _REAL_SOURCE = "Ours: CDSR_S for real images; starts from all but the tail of th
 _REAL = {
     **_SMALL,
     "degradation": "real",
+    "unblurred": 0.0,
     "compression": True,
     "epochs_encoder": -1,
     "epochs_teacher": 0,

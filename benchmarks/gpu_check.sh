@@ -22,7 +22,7 @@ run gpu_tests 200 "$python" -m pytest -q -m gpu -c /dev/null --rootdir . --impor
     -p no:cacheprovider -W ignore::pytest.PytestUnknownMarkWarning tests
 run train_step 240 "$python" -m benchmarks.train_step --num_steps 20 --rounds 5 --out "$out/train_step_gpu.json"
 if [ $# -gt 1 ]; then
-    run two_minutes 150 "$python" main.py --template fast_x2 --compile --data_resident --dir_data "$2" \
+    run two_minutes 150 "$python" main.py --template fast_x2 --cuda_graph --data_resident --dir_data "$2" \
         --data_range "${DATA_RANGE:-1-458/459-482}" --time_limit 2m --save two_minutes --reset --print_every 100
     cp experiment/two_minutes_*/metrics.jsonl "$out/two_minutes.jsonl"
 fi

@@ -48,7 +48,7 @@ INSIDE = {
     "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe strengths estimates "
     "embeddings report cards",
     "restore": "sources transparency plan duration restore",
-    "training": "schedule guard ema muon optimizers model_files validation step",
+    "training": "schedule guard ema muon optimizers model_files validation recording step",
 }
 
 
