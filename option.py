@@ -309,7 +309,7 @@ def _add_optimization(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--lr_decay_encoder", type=count, default=60, help="epochs between steps, encoder phase")
     group.add_argument("--lr_decay_sr", type=count, default=125, help="epochs between steps, joint phase")
     group.add_argument(
-        "--decay_type", default="step", help="step, step_A_B (at epochs A, B), cosine, constant or constant_N"
+        "--decay_type", default="step", help="step, step_A_B (at epochs A, B), cosine, constant, constant_N, time"
     )
     group.add_argument("--gamma_encoder", type=positive, default=0.1, help="factor of a step, encoder phase")
     group.add_argument("--gamma_sr", type=positive, default=0.5, help="factor of a step, joint phase")
@@ -425,8 +425,12 @@ def contradictions(args: Options) -> list[str]:
         (args.resume != 0 and args.reset, "--resume keeps a run, --reset deletes it: give one of them"),
         (
             not re.fullmatch(DECAY_TYPES, args.decay_type),
-            f"--decay_type {args.decay_type}: give step, step_A_B with epochs A and B, cosine, constant or constant_N: "
-            "constant, then down to 0 over the last N epochs",
+            f"--decay_type {args.decay_type}: give step, step_A_B with epochs A and B, cosine, constant, constant_N: "
+            "constant, then down to 0 over the last N epochs, or time",
+        ),
+        (
+            args.decay_type == "time" and not args.time_limit,
+            "--decay_type time falls to 0 at the end of --time_limit: give it, as in 15m",
         ),
     ]
     return [message for broken, message in rules if broken]

@@ -81,7 +81,8 @@ class Trainer:
         run_logger: logs of the run, whose folder takes `model/` and `state/`.
         print_every: steps between log lines.
         save_models: keep every epoch's weights.
-        time_limit: seconds after which the run stops in order.
+        time_limit: seconds after which the run stops in order, validated and with its weights written where the rate
+            falls with the time.
     """
 
     def __init__(
@@ -103,12 +104,21 @@ class Trainer:
         self.states = StateStore(run_logger.folder / "state")
         self.model_files = ModelFiles(run_logger.folder / "model", save_model, keep_all=save_models)
         self.progress = Progress()
-        self._deadline = time.monotonic() + time_limit
+        self._time_limit, self._deadline = time_limit, time.monotonic() + time_limit
+        if schedule.decay_type == "time" and distributed.world_size() > 1:
+            raise ValueError("--decay_type time is for one process: the clocks of several differ")
 
     @property
     def step(self) -> int:
         """Global step: iterations done since the run began."""
         return (self.progress.epoch - 1) * self.schedule.steps_per_epoch + self.progress.step_in_epoch
+
+    @property
+    def _time_left(self) -> float:
+        """Share of the time limit; 1 where there is none."""
+        if math.isinf(self._time_limit):
+            return 1.0
+        return max((self._deadline - time.monotonic()) / self._time_limit, 0.0)
 
     def fit(self) -> None:
         """Train from the current step to the end of the schedule.
@@ -140,7 +150,7 @@ class Trainer:
                 before = time.perf_counter()
                 pairs = self._next(batches)
                 waited += time.perf_counter() - before
-                rate = self.schedule.learning_rate(progress.epoch, progress.step_in_epoch)
+                rate = self.schedule.learning_rate(progress.epoch, progress.step_in_epoch, self._time_left)
                 meter.add(self.training_step(pairs, step=self.step, phase=phase, learning_rate=rate))
                 progress.step_in_epoch += 1
                 bar.update()
@@ -189,6 +199,8 @@ class Trainer:
         is_late = time.monotonic() > self._deadline
         if not distributed.is_any(stop.number is not None or is_late, self.device):
             return
+        if is_late and self.schedule.falls_with_time(self.progress.epoch):
+            self._validate_and_write()
         path = self.save_state()
         reason = "the time limit is reached" if stop.number is None else "stopped"
         exit_code = 0 if stop.number is None else 128 + stop.number
@@ -204,6 +216,12 @@ class Trainer:
             )
 
     def _finish_epoch(self) -> None:
+        self._validate_and_write()
+        self.progress.epoch, self.progress.step_in_epoch = self.progress.epoch + 1, 0
+        self.save_state()
+
+    def _validate_and_write(self) -> None:
+        """Validate and write the weights, as the epoch's."""
         progress, ema = self.progress, self.training_step.ema
         self.training_step.average_statistics()
         self.training_step.model.eval()
@@ -231,8 +249,6 @@ class Trainer:
                 self.model_files.write(progress.epoch, progress.best_epoch, models)
             except OSError as error:
                 raise self._cannot_write(self.model_files.folder, error) from error
-        progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
-        self.save_state()
 
     def save_state(self) -> Path:
         """Write everything that a resume needs; all ranks call it, rank 0 alone writes.

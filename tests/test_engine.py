@@ -111,6 +111,21 @@ def test_a_time_limit_stops_in_order(photographs: Path, caplog: pytest.LogCaptur
     assert final_state()["progress"]["step_in_epoch"] > 0
 
 
+def test_a_rate_that_falls_with_time_ends_with_weights(photographs: Path) -> None:
+    """Written in the middle of an epoch, which a resumed run completes."""
+    arguments = tiny(photographs, "--epochs_encoder", "-1", "--test_every", "40", "--epochs_sr", "1000")
+    assert main.main([*arguments, "--decay_type", "time", "--time_limit", "4s"]) == 0
+    rates = [row["learning_rate"] for row in rows("learning_rate")]
+    assert rates == sorted(rates, reverse=True) and rates[0] <= 1e-4 and rates[-1] < 0.1 * rates[0]
+    last = final_state()["progress"]["epoch"]
+    assert rows("psnr")[-1]["epoch"] == last
+    assert len(list((RUN / "model").glob(f"model_{last}_psnr_*.pt"))) == 1
+    assert main.main([*arguments, "--resume", "-1", "--epochs_sr", str(last)]) == 0
+    assert [row["epoch"] for row in rows("psnr")].count(last) <= 2
+    assert len(list((RUN / "model").glob(f"model_{last}_psnr_*.pt"))) == 1
+    assert final_state()["progress"]["epoch"] == last + 1
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("9m", 540), ("90s", 90), ("1.5h", 5400)])
 def test_times_parse(text: str, seconds: float) -> None:
     assert parse_options(["--time_limit", text]).time_limit == seconds

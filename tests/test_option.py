@@ -69,6 +69,8 @@ def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:
         ("--resume -1 --reset", "give one of them"),
         ("--split_batch 9 --batch_size 8", "above --batch_size"),
         ("--decay_type sometimes", "--decay_type sometimes"),
+        ("--decay_type time", "--time_limit: give it"),
+        ("--cuda_graph --cpu", "--cuda_graph is for one GPU"),
         ("--data_range 1-800", "two ranges"),
         ("--cpu --device cuda", "--cpu contradicts"),
         ("--lr_sr 0", r"outside \(0"),

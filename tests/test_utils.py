@@ -52,6 +52,12 @@ def test_cosine_falls_to_zero_over_the_joint_phase() -> None:
     assert 0 < schedule.learning_rate(6, 9) < 0.01
 
 
+def test_time_scales_the_rate_after_the_encoder_phase_alone() -> None:
+    schedule = Schedule(epochs_encoder=1, epochs_sr=4, lr_encoder=2.0, lr_sr=1.0, decay_type="time")
+    assert schedule.learning_rate(1, 0, time_left=0.5) == 2.0
+    assert schedule.learning_rate(2, 0, time_left=0.5) == schedule.learning_rate(5, 9, time_left=0.5) == 0.5
+
+
 def test_milestones() -> None:
     schedule = Schedule(epochs_encoder=0, epochs_sr=9, lr_sr=1.0, gamma_sr=0.1, decay_type="step_2_5")
     assert [schedule.learning_rate(epoch, 0) for epoch in (2, 3, 6)] == pytest.approx([1.0, 0.1, 0.01])

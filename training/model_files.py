@@ -27,6 +27,8 @@ class ModelFiles:
         paths = [self.folder / f"model_{epoch}_psnr_{psnr:.2f}{suffix}.pt" for _, psnr, suffix in models]
         for (model, _, _), path in zip(models, paths, strict=True):
             self.save(model, path)
+        for path in set(self._files.get(epoch, [])) - set(paths):  # of an epoch cut short, and now complete
+            path.unlink(missing_ok=True)
         self._files[epoch] = paths
         if self.keep_all:
             return

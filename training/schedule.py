@@ -4,7 +4,7 @@ import enum
 import math
 from dataclasses import dataclass
 
-DECAY_TYPES = r"step(_\d+)*|cosine|constant(_[1-9]\d*)?"
+DECAY_TYPES = r"step(_\d+)*|cosine|constant(_[1-9]\d*)?|time"
 """What `--decay_type` takes, as a regular expression."""
 
 
@@ -30,7 +30,8 @@ class Schedule:
         warmup: steps over which the rate rises, at the start of the run and of the epochs after the encoder phase.
         decay_type: of the joint phase: `step` (every `lr_decay_sr` epochs), `step_A_B` (at its epochs A and B),
             `cosine` (to 0 at the end), `constant`, or `constant_N` (constant, then linearly to 0 over the last N
-            epochs). A run of unknown length trains with `constant`; its last piece resumes with `constant_N`.
+            epochs), or `time` (linearly to 0 with the time that is left). A run of unknown length trains with
+            `constant`; its last piece resumes with `constant_N`, or with `time`.
     """
 
     epochs_encoder: int = -1
@@ -60,11 +61,16 @@ class Schedule:
             return Phase.TEACHER
         return Phase.JOINT if epoch <= self.freeze_epoch else Phase.FROZEN
 
-    def learning_rate(self, epoch: int, step: int) -> float:
-        """Give the rate of a step of an epoch."""
+    def falls_with_time(self, epoch: int) -> bool:
+        """Whether the rate of an epoch depends on the time that is left."""
+        return self.decay_type == "time" and self.phase(epoch) is not Phase.ENCODER
+
+    def learning_rate(self, epoch: int, step: int, time_left: float = 1.0) -> float:
+        """Give the rate of a step of an epoch. time_left: share of the time limit."""
         first = 1 if self.phase(epoch) is Phase.ENCODER else max(self.epochs_encoder, 0) + 1
         num_steps = (epoch - first) * self.steps_per_epoch + step + 1
-        return self._decayed(epoch, step) * min(1.0, num_steps / max(self.warmup, 1))
+        rate = self._decayed(epoch, step) * min(1.0, num_steps / max(self.warmup, 1))
+        return rate * time_left if self.falls_with_time(epoch) else rate
 
     def _decayed(self, epoch: int, step: int) -> float:
         if self.phase(epoch) is Phase.ENCODER:
@@ -74,6 +80,8 @@ class Schedule:
         if kind == "cosine":
             done = (epoch - 1 - max(self.epochs_encoder, 0)) * self.steps_per_epoch + step
             return self.lr_sr * 0.5 * (1 + math.cos(math.pi * done / (self.epochs_sr * self.steps_per_epoch)))
+        if kind == "time":
+            return self.lr_sr
         if kind == "constant":
             left = self.num_epochs - epoch + 1 - step / self.steps_per_epoch  # epochs
             return self.lr_sr * (min(1.0, left / int(numbers[0])) if numbers else 1.0)
