@@ -28,6 +28,7 @@ from data.training_set import TrainingSet
 from loss import PixelLoss, contrastive_loss
 from model import compile_model, create_model
 from model.moco import MoCo
+from training.recording import WARM_UP_CALLS
 from training.schedule import Phase
 from training.step import StepConfig, TrainingStep
 from utils.device import peak_memory, select_device, synchronize
@@ -115,7 +116,7 @@ def compare(
 ) -> list[dict]:
     """Time all calls in turns; the first is the plain way, which ratios are taken to."""
     for call in calls.values():
-        time_calls(call, 5, device)
+        time_calls(call, WARM_UP_CALLS + 2, device)
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():

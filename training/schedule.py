@@ -80,9 +80,7 @@ class Schedule:
         if kind == "cosine":
             done = (epoch - 1 - max(self.epochs_encoder, 0)) * self.steps_per_epoch + step
             return self.lr_sr * 0.5 * (1 + math.cos(math.pi * done / (self.epochs_sr * self.steps_per_epoch)))
-        if kind == "time":
-            return self.lr_sr
-        if kind == "constant":
+        if kind in ("constant", "time"):
             left = self.num_epochs - epoch + 1 - step / self.steps_per_epoch  # epochs
             return self.lr_sr * (min(1.0, left / int(numbers[0])) if numbers else 1.0)
         if not numbers:
