@@ -51,7 +51,7 @@ def go_on(name: str, state: dict[str, Any], options: argparse.Namespace, num_ste
     losses = []
     for index, hr_pairs in enumerate(batches):
         rate = schedule.learning_rate(epoch, first + index) * min(1.0, (index + 1) / max(warmup, 1))
-        losses.append(training_step(hr_pairs, step=start + index, phase=phase, learning_rate=rate)["l1"].item())
+        losses.append(training_step(hr_pairs, step=start + index, phase=phase, learning_rate=rate)["pixel"].item())
     training_step.model.eval()
     samples = build_validation_samples(options, degradation)
     validate = Validator(samples, precision=options.precision, device=device)

@@ -20,7 +20,7 @@ from utils.files import replacing
 DPI = 100
 TEXT_COLOUR, SOFT_COLOUR, GRID_COLOUR = "#1b1e22", "#5c6470", "#dde1e6"
 PANELS = {  # key of a row: name of the axis, colour
-    "l1": ("L1 loss (grey levels)", "#1c6fb8"),
+    "pixel": ("pixel loss", "#1c6fb8"),
     "contrastive": ("contrastive loss", "#b35a12"),
     "psnr": ("validation PSNR (dB)", "#2a7d45"),
 }
@@ -31,9 +31,10 @@ SMOOTHED_FROM = 40  # points, of which a curve shows a running mean over its raw
 def curves(metrics: Sequence[Mapping[str, Any]], path: Path | str) -> None:
     """Write the losses and the validation PSNR of a run against the iteration.
 
-    metrics: rows of a run's metrics.jsonl. Used are `iteration`, `phase`, `l1` and `contrastive` and, in the rows of a
-        validation, `psnr` (dB) and `ssim`, or `psnr_ema` and `ssim_ema`, which choose the checkpoint where they are
-        there; rows may lack any of them. Of an iteration repeated after a resume the last row counts.
+    metrics: rows of a run's metrics.jsonl. Used are `iteration`, `phase`, `pixel` (`l1` in older logs) and
+        `contrastive` and, in the rows of a validation, `psnr` (dB) and `ssim`, or `psnr_ema` and `ssim_ema`, which
+        choose the checkpoint where they are there; rows may lack any of them. Of an iteration repeated after a resume
+        the last row counts.
     path: a .png, .pdf or .svg file; its folder is made.
     """
     metrics = _that_choose(metrics)
@@ -58,7 +59,8 @@ def curves(metrics: Sequence[Mapping[str, Any]], path: Path | str) -> None:
 
 def _that_choose(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows with those validations alone that choose a checkpoint: of a network that has begun to learn."""
-    begin = min((row["iteration"] for row in metrics if row.get("l1") is not None and "iteration" in row), default=0)
+    metrics = [{"pixel": row["l1"], **row} if "l1" in row else row for row in metrics]
+    begin = min((row["iteration"] for row in metrics if row.get("pixel") is not None and "iteration" in row), default=0)
     rows = []
     for row in metrics:
         chosen = {key: row.get(f"{key}_ema", row.get(key)) for key in ("psnr", "ssim")}

@@ -9,9 +9,27 @@ from torch import Tensor, nn
 
 from loss.vgg import VGG_LAYERS, VGGLoss
 
+LEAST_MSE = 1.0
+"""Squared grey levels added to an image's error: what is better than 48 dB need not get better still."""
+
+
+class PSNRLoss(nn.Module):
+    """Minus the PSNR, but for a constant (HINet, Chen et al., CVPRW 2021, equation 2); in dB, at least 0.
+
+    Each image counts alike, as in the mean PSNR of a test set, while under L1 a smooth image counts less than a
+    detailed one.
+    """
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Compare sr and hr, (B, 3, H, W) in [0, 255]; returns a scalar, the mean over the images."""
+        error = (sr - hr).square().mean(dim=(1, 2, 3))  # (B,)
+        return 10 * (error + LEAST_MSE).log10().mean()
+
+
 TERMS: dict[str, Callable[[], nn.Module]] = {
     "L1": nn.L1Loss,
     "MSE": nn.MSELoss,
+    "PSNR": PSNRLoss,
     **{name: partial(VGGLoss, name) for name in VGG_LAYERS},
 }
 """Losses of (sr, hr), (B, 3, H, W) RGB in [0, 255], by the name that `--loss` takes."""

@@ -194,9 +194,9 @@ def test_a_state_with_older_names_resumes(assets: Path) -> None:
     step.set_phase(Phase.JOINT)
     hr_pairs = torch.randint(0, 256, (2, 2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     losses = step(hr_pairs, step=2, phase=Phase.JOINT, learning_rate=1e-3)
-    assert losses.keys() == {"contrastive", "l1"}
+    assert losses.keys() == {"contrastive", "pixel"}
     np.testing.assert_allclose(losses["contrastive"].item(), 1.6470327377, rtol=1e-4)
-    np.testing.assert_allclose(losses["l1"].item(), 131.4977569580, rtol=1e-4)
+    np.testing.assert_allclose(losses["pixel"].item(), 131.4977569580, rtol=1e-4)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

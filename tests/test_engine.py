@@ -87,9 +87,9 @@ def test_averaged_weights_are_evaluated_saved_and_resumed(photographs: Path) -> 
 def test_the_guard_counts_on_the_device() -> None:
     guard = SkipGuard(100.0, torch.device("cpu"))
     fine, none = torch.tensor(1.0), torch.tensor(0.0)
-    assert guard.excess({"l1": fine}) == 0
-    assert guard.excess({"l1": fine, "contrastive": torch.tensor(math.nan)}) == 1
-    assert guard.excess({"l1": torch.tensor(101.0)}) == 1
+    assert guard.excess({"pixel": fine}) == 0
+    assert guard.excess({"pixel": fine, "contrastive": torch.tensor(math.nan)}) == 1
+    assert guard.excess({"pixel": torch.tensor(101.0)}) == 1
     assert not guard.judge(none, fine)
     assert guard.judge(torch.tensor(0.5), fine)  # of one process in two
     assert guard.judge(none, torch.tensor(math.inf))
@@ -146,9 +146,9 @@ def test_another_scale_starts_from_all_but_the_tail(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["bf16", "single"])
 def test_channels_last_and_precision_change_little(photographs: Path, precision: str) -> None:
     assert main.main(tiny(photographs)) == 0
-    plain = [row["l1"] for row in rows("l1")]
+    plain = [row["pixel"] for row in rows("pixel")]
     assert main.main(tiny(photographs, "--reset", "--channels_last", "--precision", precision)) == 0
-    np.testing.assert_allclose([row["l1"] for row in rows("l1")], plain, rtol=0.02)
+    np.testing.assert_allclose([row["pixel"] for row in rows("pixel")], plain, rtol=0.02)
 
 
 def test_averages_follow_the_layout_of_their_weights() -> None:
@@ -176,7 +176,7 @@ def test_deterministic_losses_twice(photographs: Path) -> None:
         runs = []
         for _ in range(2):
             assert main.main(tiny(photographs, "--reset", "--deterministic")) == 0
-            runs.append([row.get("l1", row.get("contrastive")) for row in rows("phase")])
+            runs.append([row.get("pixel", row.get("contrastive")) for row in rows("phase")])
         assert runs[0] == runs[1]
     finally:
         torch.use_deterministic_algorithms(False)
@@ -185,7 +185,7 @@ def test_deterministic_losses_twice(photographs: Path) -> None:
 def test_rows_of_steps_done_again_are_dropped(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main.main(tiny(photographs, "--epochs_sr", "1")) == 0
     with (RUN / "metrics.jsonl").open("a") as file:
-        file.write('{"iteration": 9, "l1": 5.0, "phase": "joint"}\n')
+        file.write('{"iteration": 9, "pixel": 5.0, "phase": "joint"}\n')
     assert main.main(tiny(photographs, "--resume", "-1")) == 0
     assert [row["iteration"] for row in rows("phase")] == list(range(1, 13))
 
@@ -220,7 +220,7 @@ def test_sigkill_at_random_moments_changes_nothing(photographs: Path, precision:
 def test_training_on_a_gpu(photographs: Path, more: list[str]) -> None:
     arguments = [word for word in tiny(photographs, *more) if word != "--cpu"]
     assert main.main(arguments) == 0
-    assert all(math.isfinite(row["l1"]) for row in rows("l1"))
+    assert all(math.isfinite(row["pixel"]) for row in rows("pixel"))
     assert main.main([*arguments, "--epochs_sr", "3", "--resume", "-1"]) == 0
 
 
@@ -229,9 +229,9 @@ def test_a_recorded_run_is_the_same_run(photographs: Path) -> None:
     """In all its phases, up to the order of sums."""
     arguments = [word for word in tiny(photographs, "--precision", "single", "--test_every", "8") if word != "--cpu"]
     assert main.main(arguments) == 0
-    expected = [row["contrastive"] for row in rows("contrastive")] + [row["l1"] for row in rows("l1")]
+    expected = [row["contrastive"] for row in rows("contrastive")] + [row["pixel"] for row in rows("pixel")]
     assert main.main([*arguments, "--reset", "--cuda_graph"]) == 0
-    found = [row["contrastive"] for row in rows("contrastive")] + [row["l1"] for row in rows("l1")]
+    found = [row["contrastive"] for row in rows("contrastive")] + [row["pixel"] for row in rows("pixel")]
     assert found == pytest.approx(expected, rel=1e-2)
 
 

@@ -372,7 +372,7 @@ def test_a_run_trains_l1_alone_and_never_freezes(photographs: Path, caplog: pyte
     state = final_state()
     assert not torch.equal(state["model"]["encoder.linear.weight"], before) and state["moco"] is None
     assert [row["phase"] for row in rows("phase")] == ["joint"] * 8
-    assert all("contrastive" not in row for row in rows("l1"))
+    assert all("contrastive" not in row for row in rows("pixel"))
     assert "--positive has no effect: CDSR_S_oracle has no contrastive loss" in caplog.text
     model = create_model("CDSR_S_oracle", 2)
     load_model(model, max((RUN / "model").iterdir()))

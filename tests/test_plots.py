@@ -83,7 +83,9 @@ def rows_of_a_run() -> list[dict]:
     for iteration in range(10, 1010, 10):
         phase = "encoder" if iteration <= 300 else "joint"
         l1 = None if phase == "encoder" else 5 + 9000 / iteration
-        rows.append({"iteration": iteration, "epoch": 1, "phase": phase, "l1": l1, "contrastive": 8 - iteration / 500})
+        rows.append(
+            {"iteration": iteration, "epoch": 1, "phase": phase, "pixel": l1, "contrastive": 8 - iteration / 500}
+        )
         if iteration % 250 == 0:
             rows.append({"iteration": iteration, "epoch": 1, "psnr": 28 + iteration / 500, "ssim": 0.85})
     return rows
@@ -105,7 +107,7 @@ def text_of(rows: list[dict], path: Path, monkeypatch: pytest.MonkeyPatch) -> st
 def test_curves_name_the_phases_and_the_best_validation(tmp_path, monkeypatch):
     text = text_of(rows_of_a_run(), tmp_path / "curves.svg", monkeypatch)
     assert "best: 30.00 dB / 0.8500 at 1,000" in text
-    assert all(word in text for word in ("encoder", "joint", "L1 loss", "contrastive loss", "validation PSNR"))
+    assert all(word in text for word in ("encoder", "joint", "pixel loss", "contrastive loss", "validation PSNR"))
 
 
 def test_curves_show_the_validation_that_chooses_the_checkpoint(tmp_path, monkeypatch):
@@ -118,12 +120,17 @@ def test_curves_show_the_validation_that_chooses_the_checkpoint(tmp_path, monkey
 def test_curves_of_a_resumed_run_take_the_last_row(tmp_path, monkeypatch):
     rows = [{"iteration": 20, "psnr": 35.0}, {"iteration": 10, "psnr": 29.0}, {"iteration": 20, "psnr": 30.5}]
     text = text_of([*rows, {"iteration": 30, "psnr": math.inf}, {"iteration": 40}], tmp_path / "a.svg", monkeypatch)
-    assert "best: 30.50 dB at 20" in text and "L1" not in text
+    assert "best: 30.50 dB at 20" in text and "pixel" not in text
+
+
+def test_curves_of_an_older_log_show_its_pixel_loss(tmp_path, monkeypatch):
+    text = text_of([{"iteration": n, "l1": 9.0 / n} for n in (10, 20)], tmp_path / "a.svg", monkeypatch)
+    assert "pixel loss" in text
 
 
 def test_curves_of_nothing(tmp_path):
     with pytest.raises(ValueError, match="no row to draw among 1: needed are `iteration`"):
-        curves([{"iteration": 3, "l1": math.nan}], tmp_path / "curves.png")
+        curves([{"iteration": 3, "pixel": math.nan}], tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -274,12 +274,12 @@ def test_the_recipe_trains_from_the_weights_for_blur_and_resumes(photographs: Pa
     assert main.main([*words, "--n_threads", "0", "--save", "straight"]) == 0
     folder = Path("experiment/straight_x2_bicubic_aniso")
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    steps = [row for row in lines if "l1" in row]
+    steps = [row for row in lines if "pixel" in row]
     assert all(row["degradation"] > 0 and row["phase"] == "joint" for row in steps) and len(steps) == 4
     assert main.main([*words, "--n_threads", "1", "--save", "pieces", "--time_limit", "1s"]) == 0
     assert main.main([*words, "--n_threads", "1", "--save", "pieces", "--resume", "-1"]) == 0
     again = (Path("experiment/pieces_x2_bicubic_aniso") / "metrics.jsonl").read_text().splitlines()
-    assert [row["l1"] for row in map(json.loads, again) if "l1" in row] == [row["l1"] for row in steps]
+    assert [row["pixel"] for row in map(json.loads, again) if "pixel" in row] == [row["pixel"] for row in steps]
 
 
 def test_the_user_s_weights_replace_the_recipe_s_start() -> None:

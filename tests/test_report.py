@@ -146,7 +146,7 @@ def make_report(tmp_path: Path, *more: str) -> Path:
         write_image(tmp_path / "sets" / "Tiny" / f"p{number}.png", np.kron(coarse, np.ones((6, 6, 1), np.uint8)))
     results = tmp_path / "run" / "results"
     results.mkdir(parents=True)
-    lines = [{"iteration": 100 * n, "phase": "joint", "l1": 9.0 / n} for n in range(1, 6)]
+    lines = [{"iteration": 100 * n, "phase": "joint", "pixel": 9.0 / n} for n in range(1, 6)]
     (tmp_path / "run" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     codes = np.random.default_rng(0).standard_normal((12, 4)).astype(np.float32)
     write_embeddings(results / "embeddings_x2", Embeddings(codes, ("a", "b") * 6, tuple("uvwxyz" * 2)))

@@ -113,17 +113,17 @@ def test_ten_seeded_steps_give_the_golden_losses(
 ) -> None:
     monkeypatch.setitem(MODELS, "CDSR_S", DENSE)
     assert main.main(tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "1", "--test_every", "10")) == 0
-    losses = {name: [row[name] for row in rows("l1")] for name in ("l1", "contrastive")}
+    losses = {name: [row[name] for row in rows("pixel")] for name in ("pixel", "contrastive")}
     golden = json.loads((assets / "golden_losses.json").read_text())
-    assert len(losses["l1"]) == 10
-    np.testing.assert_allclose(losses["l1"], golden["l1"], rtol=1e-3)
+    assert len(losses["pixel"]) == 10
+    np.testing.assert_allclose(losses["pixel"], golden["l1"], rtol=1e-3)
     np.testing.assert_allclose(losses["contrastive"], golden["contrastive"], rtol=1e-3)
 
 
 def test_a_run_leaves_what_it_should(photographs: Path) -> None:
     assert main.main(tiny(photographs, "--use_tb_logger")) == 0
     assert [row["phase"] for row in rows("phase")] == ["encoder"] * 4 + ["joint"] * 4 + ["frozen"] * 4
-    assert {"l1", "contrastive", "learning_rate", "seconds", "data_wait"} <= rows("l1")[0].keys()
+    assert {"pixel", "contrastive", "learning_rate", "seconds", "data_wait"} <= rows("pixel")[0].keys()
     assert {path.name for path in RUN.iterdir()} >= {"setting.json", "environment.json", "train.log", "tb_logger"}
     assert json.loads((RUN / "setting.json").read_text())["patch_size"] == 12
     models = sorted((RUN / "model").iterdir())
@@ -386,7 +386,10 @@ def test_a_model_without_an_encoder_trains_by_the_pixel_loss_and_is_tested(
     assert "--queue_size has no effect: plain has no contrastive loss" in caplog.text
     expected = final_state()
     assert [row["phase"] for row in rows("phase")] == ["joint"] * 8
-    assert all("contrastive" not in row for row in rows("l1")) and rows("l1")[-1]["l1"] < rows("l1")[0]["l1"]
+    assert (
+        all("contrastive" not in row for row in rows("pixel"))
+        and rows("pixel")[-1]["pixel"] < rows("pixel")[0]["pixel"]
+    )
     assert main.main([*words, "--epochs_sr", "1", "--reset"]) == 0
     assert main.main([*words, "--resume", "-1"]) == 0
     assert_same(final_state(), expected)

@@ -112,11 +112,11 @@ def test_a_run_is_never_overwritten_silently(tmp_path: Path) -> None:
 def test_a_run_describes_itself(tmp_path: Path) -> None:
     run_logger = RunLogger(tmp_path)
     run_logger.describe_run({"scale": 2, "save": Path("x")})
-    run_logger.metrics({"l1": 3.5}, step=7)
+    run_logger.metrics({"pixel": 3.5}, step=7)
     run_logger.close()
     assert json.loads((tmp_path / "setting.json").read_text()) == {"scale": 2, "save": "x"}
     assert {"commit", "torch", "command", "processor"} <= json.loads((tmp_path / "environment.json").read_text()).keys()
-    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"iteration": 7, "l1": 3.5}
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"iteration": 7, "pixel": 3.5}
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

@@ -182,13 +182,13 @@ class TrainingStep:
         lr = without_context(patches[0], self.config.patch)
         hr = without_context(hr, self.config.patch, zoom=self.model.scale)
         code_leaf = code.detach().requires_grad_()
-        losses["l1"] = torch.zeros((), device=self.device)
+        losses["pixel"] = torch.zeros((), device=self.device)
         for rows in _parts(len(lr), self.config.split_batch):
             with autocast(self.device, self.config.precision):
                 sr = self.model.super_resolve(lr[rows], code_leaf[rows])
             loss = self.pixel_loss(sr, hr[rows]) * (len(sr) / len(lr))
             self.scaler.scale(loss).backward()
-            losses["l1"] += loss.detach()
+            losses["pixel"] += loss.detach()
         if code.requires_grad:
             torch.autograd.backward([*own, code], [*(None for _ in own), code_leaf.grad])
         return losses, keys
