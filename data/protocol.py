@@ -77,7 +77,8 @@ class Protocol:
     def degrade(self, image: str, hr: np.ndarray) -> list[np.ndarray]:
         """LR of each test kernel, (H/s, W/s, 3) uint8, from hr (H, W, 3) uint8 cropped by `crop`; always on the CPU.
 
-        A few test kernels are degraded at a time; each then draws noise from a generator of its own.
+        A few test kernels are degraded at a time; each then draws noise from a generator of its own. Also under autocast,
+        of the networks that are tested, images stay in float32.
         """
         results: list[np.ndarray] = []
         for sv_mode, alike in itertools.groupby(self.test_kernels, lambda test_kernel: test_kernel.sv_mode):
@@ -88,7 +89,8 @@ class Protocol:
                 batch = to_tensor(hr).expand(len(together), -1, -1, -1)  # (test kernels, 3, H, W)
                 generators = [torch.Generator().manual_seed(seed) for seed in seeds]
                 parameters = degradation.parameters_of(together, self.noise, seeds)
-                results += map(to_uint8, degradation.apply(batch, parameters, generators))
+                with torch.autocast("cpu", enabled=False):
+                    results += map(to_uint8, degradation.apply(batch, parameters, generators))
         return results
 
     def crop(self, hr: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from data.degradation import DegradationConfig
 from data.protocols import PROTOCOLS, get_protocol, protocol_of_kernel
@@ -156,6 +157,15 @@ def test_cases_one_at_a_time_are_the_same(name, image, monkeypatch):
         assert lr.shape == (20, 28, 3) and lr.dtype == np.uint8
         difference = np.abs(lr.astype(int) - alone)
         assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
+
+
+@pytest.mark.parametrize("name", ["cdsr", "cdsr-sv", "cdsr-unblurred", "dasr-iso"])
+def test_under_the_autocast_of_a_network_lr_is_the_same(name, image):
+    protocol = get_protocol(name, 2)
+    plain = protocol.degrade("image", image)
+    with torch.autocast("cpu", torch.bfloat16):
+        for lr, expected in zip(protocol.degrade("image", image), plain, strict=True):
+            np.testing.assert_array_equal(lr, expected)
 
 
 def test_crop_keeps_the_upper_left():
