@@ -77,8 +77,8 @@ class Protocol:
     def degrade(self, image: str, hr: np.ndarray) -> list[np.ndarray]:
         """LR of each test kernel, (H/s, W/s, 3) uint8, from hr (H, W, 3) uint8 cropped by `crop`; always on the CPU.
 
-        A few test kernels are degraded at a time; each then draws noise from a generator of its own. Also under autocast,
-        of the networks that are tested, images stay in float32.
+        A few test kernels are degraded at a time; each then draws noise from a generator of its own. Images stay in
+        float32, also under the autocast of a network that is tested.
         """
         results: list[np.ndarray] = []
         for sv_mode, alike in itertools.groupby(self.test_kernels, lambda test_kernel: test_kernel.sv_mode):
