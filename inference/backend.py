@@ -67,6 +67,7 @@ class CompiledNetwork:
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",  # what is to be bf16 says so itself
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,  # else all processes of a machine crowd on its first cores
         }
         try:
             graph = _convert(model, precision)

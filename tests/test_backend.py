@@ -1,7 +1,11 @@
 """OpenVINO against PyTorch, at sizes that were not traced; which backend and precision are taken."""
 
+import contextlib
 import importlib.util
+import os
 import sys
+import threading
+import time
 
 import pytest
 import torch
@@ -58,6 +62,21 @@ def test_published_networks_are_the_same(name):
         code = model.encode(lr)
         sr = CompiledNetwork(model, precision="single")(lr, code)
         torch.testing.assert_close(sr, model.super_resolve(lr, code), atol=0.01, rtol=0)
+
+
+@needs_openvino
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell a process's cores")
+def test_no_core_is_chosen_for_a_thread_that_computes():
+    """The system spreads several processes over the cores; each would choose the first."""
+    model, lr = working_model("CDSR_S"), photograph(128, 128)
+    with torch.inference_mode():
+        compiled, code = CompiledNetwork(model, precision="single"), model.encode(lr)
+        worker = threading.Thread(target=lambda: [compiled(lr, code) for _ in range(4)])
+        worker.start()
+        while worker.is_alive():
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                assert os.sched_getaffinity(worker.native_id) == os.sched_getaffinity(0)
+            time.sleep(0.01)
 
 
 @needs_openvino
