@@ -57,11 +57,18 @@ def train(args: Options) -> None:
     if distributed.is_launched():
         distributed.initialize(device)
     degradation = build_degradation(args)
+    if args.names_kernel:
+        raise ValueError(
+            "--sig, --sig1, --sig2, --lambda_1 and --lambda_2 name one kernel, for tests: a training draws "
+            "kernels from a range; leave them out"
+        )
     state, lines = load_state(args)
     training_step = build_training_step(args, degradation, device, state)
     model = training_step.model
     for name in () if model.is_contrastive else sorted(CONTRASTIVE & args.changed.keys()):
         logger.warning("--%s has no effect: %s has no contrastive loss", name, args.model)
+    for name in sorted(set(degradation.unread_ranges) & args.changed.keys()):
+        logger.warning("--%s has no effect on %s kernels of degradation %s", name, args.blur_type, degradation.name)
     samples = build_validation_samples(args, degradation)
     variant = model.variant._asdict() if model.has_variants else {}
     args = args.replace(**variant)

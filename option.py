@@ -57,6 +57,12 @@ class Options(argparse.Namespace):
         return EXPERIMENT / f"{self.save}_x{self.scale}_{self.sample_mode}_{self.blur_type.removesuffix('_gaussian')}"
 
     @property
+    def names_kernel(self) -> bool:
+        """Whether they name the one kernel of a test."""
+        flags = {flag for kind in DEGRADATIONS.values() for flags in kind.kernel_flags for flag in flags}
+        return any(getattr(self, flag) is not None for flag in flags)
+
+    @property
     def changed(self) -> dict[str, Any]:
         """Those that differ from the parser's defaults."""
         parser = build_parser()
@@ -394,8 +400,6 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
 
 def contradictions(args: Options) -> list[str]:
     """List what cannot be meant, in words for the user."""
-    kernel_flags = {flag for kind in DEGRADATIONS.values() for flags in kind.kernel_flags for flag in flags}
-    has_kernel = any(getattr(args, flag) is not None for flag in kernel_flags)
     rules = [
         (args.split_batch > args.batch_size, f"--split_batch {args.split_batch} is above --batch_size"),
         (
@@ -404,7 +408,12 @@ def contradictions(args: Options) -> list[str]:
         ),
         (args.cpu and args.device not in ("auto", "cpu"), f"--cpu contradicts --device {args.device}"),
         (
-            args.protocol is not None and has_kernel,
+            args.n_GPUs > 1 and ":" in args.device,
+            f"--device {args.device} is one GPU, --n_GPUs {args.n_GPUs} are several: leave one of them out",
+        ),
+        (args.n_GPUs > 1 and args.dir_demo, "--dir_demo takes one process: leave out --n_GPUs"),
+        (
+            args.protocol is not None and args.names_kernel,
             "--protocol has kernels of its own: leave out --sig, --sig1, --sig2, --lambda_1, --lambda_2",
         ),
         (

@@ -36,6 +36,8 @@ from utils.run import log_to_console, logger
 def main(argv: list[str] | None = None) -> int:
     """Parse and run; returns the exit code: 0, or 1 where something failed."""
     args = parse_options(argv)
+    if args.n_GPUs > 1 and not distributed.is_launched():
+        return distributed.launch(args.n_GPUs, __file__, sys.argv[1:] if argv is None else argv)
     log_to_console()
     return run(args)
 
@@ -49,12 +51,12 @@ def run(args: Options) -> int:
             logger.setLevel(logging.ERROR)
         device = select_device(args.device, cpu=args.cpu or args.n_GPUs == 0, local_rank=distributed.local_rank())
         upscaler, checkpoint = build_upscaler(args, device)
-        if args.dir_demo:
-            return restore_images(args, upscaler, device)
+        if args.dir_demo:  # one process is enough; the others of a torchrun have nothing to do
+            return restore_images(args, upscaler, device) if shard.is_first else 0
         exit_code = evaluate_testsets(args, upscaler, checkpoint, device, shard)
         shard.close()
         return exit_code
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         logger.error("error: %s", error)
         return 1
     except KeyboardInterrupt:

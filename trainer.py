@@ -24,6 +24,9 @@ from utils.randomness import random_states, restore_random_states
 from utils.run import RunLogger
 from utils.signals import StopRequest
 
+ASK_RANKS_EVERY = 10
+"""Steps between the questions whether any of several processes was told to stop."""
+
 logger = logging.getLogger("cdsr")
 
 
@@ -128,11 +131,12 @@ class Trainer:
             TrainingStopped: too many steps in a row were skipped, the images are gone, or a file could not be
                 written; the state is saved where it can be.
         """
-        total = self.schedule.num_epochs * self.schedule.steps_per_epoch
-        if self.step >= total:
+        if self.progress.epoch > self.schedule.num_epochs:
             logger.info("nothing to do: the schedule's %d epochs are done", self.schedule.num_epochs)
             return
-        batches = iter(self.make_loader(self.step, total - self.step))
+        # A run that stopped after its last step has none left, but is still to be validated.
+        num_steps = self.schedule.num_epochs * self.schedule.steps_per_epoch - self.step
+        batches = iter(self.make_loader(self.step, num_steps) if num_steps else ())
         with StopRequest() as stop:
             while self.progress.epoch <= self.schedule.num_epochs:
                 self._train_one_epoch(batches, stop)
@@ -160,7 +164,8 @@ class Trainer:
                     start, waited = time.perf_counter(), 0.0
                 if is_log_line or self.device.type == "cpu":  # reading the counts is free on a CPU
                     self._stop_if_hopeless()
-                if is_log_line or distributed.world_size() == 1:  # asking the other ranks takes time
+                # Asking the other ranks takes time, and who stops a run does not wait for long.
+                if is_log_line or distributed.world_size() == 1 or progress.step_in_epoch % ASK_RANKS_EVERY == 0:
                     self._heed(stop)
 
     def _next(self, batches: Iterator[Any]) -> Any:

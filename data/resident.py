@@ -1,6 +1,6 @@
 """The whole training set on the device as uint8: crops, flips and turns there, without a loader process.
 
-The batches equal those of `TrainingSet`, bit for bit: both follow one plan.
+The batches equal those of `TrainingSet`, bit for bit, where all images can be decoded: both follow one plan.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class ResidentCrops:
         device: where the images stay.
 
     Raises:
-        ValueError: the images do not fit.
+        ValueError: the images do not fit, or one cannot be decoded; no other image stands in for it here.
     """
 
     def __init__(self, crops: TrainingSet, device: torch.device) -> None:

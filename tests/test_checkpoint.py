@@ -140,6 +140,15 @@ def test_the_newest_two_states_stay(tmp_path: Path) -> None:
     assert store.load()[0] == {"step": 11}
 
 
+def test_states_of_an_abandoned_future_go_with_the_next_one(tmp_path: Path) -> None:
+    store = StateStore(tmp_path)
+    for step in (9, 10):
+        store.save({"step": step}, epoch=1, step=step)
+    kept = store.save({"step": 4}, epoch=1, step=4)
+    assert store.paths() == [kept]
+    assert store.load()[0] == {"step": 4}
+
+
 def test_a_corrupt_newest_state_falls_back(tmp_path: Path) -> None:
     store = StateStore(tmp_path)
     store.save({"step": 1}, epoch=1, step=1)

@@ -21,6 +21,7 @@ from model import create_model
 from model.moco import MoCo
 from model.sync_norm import synchronise_statistics
 from tests.test_trainer import assert_same
+from training.ema import ExponentialMovingAverage
 from training.schedule import Phase
 from training.step import StepConfig, TrainingStep
 from utils import distributed
@@ -31,10 +32,11 @@ ROOT = Path(__file__).parent.parent
 GLOBAL_BATCH, NUM_STEPS = 6, 2
 
 
-def build_step(name: str, config: StepConfig) -> TrainingStep:
+def build_step(name: str, config: StepConfig, *, is_synchronised: bool = True) -> TrainingStep:
     torch.manual_seed(0)
     model = create_model(name, 2)
-    synchronise_statistics(model)
+    if is_synchronised:
+        synchronise_statistics(model)
     moco = MoCo(model.encoder, queue_size=16) if model.is_contrastive else None
     return TrainingStep(
         model=model,
@@ -45,6 +47,7 @@ def build_step(name: str, config: StepConfig) -> TrainingStep:
         optimizer=torch.optim.SGD(model.parameters(), lr=1e-3),
         config=config,
         device=torch.device("cpu"),
+        ema=ExponentialMovingAverage(model, 0.9),
     )
 
 
@@ -71,6 +74,18 @@ def train_with_a_bad_loss_on_the_last(rank: int, world_size: int) -> dict[str, A
     losses = step(hr, step=0, phase=Phase.JOINT, learning_rate=1e-3)
     is_same = all(torch.equal(old, new) for old, new in zip(before, step.parameters, strict=True))
     return {"pixel": losses["pixel"], "is_same": is_same, "skipped": step.guard.total}
+
+
+def average_own_statistics(rank: int, world_size: int) -> dict[str, Any]:
+    """One step on a share of two pairs, which is smaller than the parts asked for; then the average's statistics."""
+    step = build_step("CDSR_S", StepConfig(split_batch=4), is_synchronised=False)
+    step.set_phase(Phase.JOINT)
+    hr = torch.from_numpy(np.random.default_rng(rank).integers(0, 256, (2, 2, 3, 24, 24), np.uint8))
+    losses = step(hr, step=0, phase=Phase.JOINT, learning_rate=1e-3)
+    step.average_statistics()
+    assert step.ema
+    statistics = {name: value for name, value in step.ema.model.state_dict().items() if "running" in name}
+    return {"pixel": losses["pixel"], "statistics": statistics}
 
 
 def work(rank: int, world_size: int, folder: str, task: Callable[[int, int], dict[str, Any]]) -> None:
@@ -107,6 +122,13 @@ def test_a_bad_loss_on_one_rank_is_skipped_by_all(tmp_path: Path) -> None:
     assert black["pixel"] < 8 < white["pixel"]
     assert black["is_same"] and white["is_same"]
     assert black["skipped"] == white["skipped"] == 1
+
+
+def test_averaged_weights_have_the_statistics_of_all_ranks(tmp_path: Path) -> None:
+    first, second = on_ranks(average_own_statistics, 2, tmp_path)
+    assert first["pixel"].isfinite() and first["pixel"] != second["pixel"]
+    assert first["statistics"]
+    assert_same(first["statistics"], second["statistics"])
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_deterministic_losses_twice(photographs: Path) -> None:
 def test_rows_of_steps_done_again_are_dropped(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main.main(tiny(photographs, "--epochs_sr", "1")) == 0
     with (RUN / "metrics.jsonl").open("a") as file:
-        file.write('{"iteration": 9, "pixel": 5.0, "phase": "joint"}\n')
+        file.write('{"iteration": 9, "pixel": 5.0, "phase": "joint"}\n{"iteration": 10, "pix')
     assert main.main(tiny(photographs, "--resume", "-1")) == 0
     assert [row["iteration"] for row in rows("phase")] == list(range(1, 13))
 

@@ -144,7 +144,7 @@ def test_a_frozen_encoder_does_not_move(photographs: Path) -> None:
     assert all(name.startswith("sr_network.") for name in moved)
 
 
-@pytest.mark.parametrize("step", [2, 6, 10])
+@pytest.mark.parametrize("step", [2, 6, 10, 11])  # 11: the last one, after which the run is still to be validated
 def test_a_resumed_run_equals_an_uninterrupted_one(
     photographs: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
@@ -314,6 +314,36 @@ def test_images_that_vanish_cost_no_step(
     assert_same(final_state(), expected)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("--queue_size 64", "give --queue_size and --negatives as the run had them"),
+        ("--optimizer SGD", "is of the optimiser Adam, not SGD"),
+    ],
+)
+def test_a_state_of_other_options_is_refused(
+    photographs: Path, caplog: pytest.LogCaptureFixture, change: str, message: str
+) -> None:
+    assert main.main(tiny(photographs, "--epochs_sr", "1")) == 0
+    assert main.main(tiny(photographs, "--resume", "-1", *change.split())) == 1
+    assert message in caplog.messages[-1]
+
+
+def test_decays_given_at_a_resume_hold(photographs: Path) -> None:
+    assert main.main(tiny(photographs, "--epochs_sr", "1")) == 0
+    assert main.main(tiny(photographs, "--resume", "-1", "--weight_decay", "0.1", "--beta1", "0.5")) == 0
+    (group,) = final_state()["optimizer"]["param_groups"]
+    assert group["weight_decay"] == 0.1
+    assert tuple(group["betas"]) == (0.5, 0.999)
+
+
+def test_a_broken_validation_image_does_not_end_the_run(photographs: Path) -> None:
+    path = photographs / "5.png"
+    path.write_bytes(path.read_bytes()[:2000])
+    assert main.main(tiny(photographs, "--data_range", "1-3/4-6")) == 0
+    assert all(row["code_spread"] > 0 for row in rows("code_spread"))
+
+
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
 def test_signals_to_a_real_process_save_the_state(photographs: Path, stop_signal: signal.Signals) -> None:
     command = [sys.executable, str(ROOT / "main.py"), *tiny(photographs, "--test_every", "5000", "--n_threads", "1")]
@@ -338,6 +368,7 @@ def test_signals_to_a_real_process_save_the_state(photographs: Path, stop_signal
         (["--model", "bicubic"], "nothing to train"),
         (["--pre_train", "nowhere.pt"], "no checkpoint at nowhere.pt"),
         (["--resume", "-1"], "no whole file of a state to resume"),
+        (["--sig1", "2", "--sig2", "1"], "a training draws kernels from a range"),
     ],
 )
 def test_what_the_user_did_wrong_is_one_line(
@@ -349,6 +380,13 @@ def test_what_the_user_did_wrong_is_one_line(
     assert len(errors) == 1
     assert message in errors[0]
     assert not RUN.exists()
+
+
+def test_a_range_that_is_not_read_is_named(photographs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    words = ("--epochs_encoder", "-1", "--epochs_sr", "1", "--degradation", "dasr", "--sig_min", "1", "--sig_max", "2")
+    assert main.main(tiny(photographs, *words)) == 0
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.split(" has no effect")[0] for line in warnings] == ["--sig_max", "--sig_min"]
 
 
 def test_training_goes_on_from_a_published_checkpoint(photographs: Path) -> None:

@@ -126,6 +126,18 @@ def test_a_device_that_is_not_there_is_named() -> None:
         select_device("cuda:77")
 
 
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_each_rank_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    current: list[int] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", current.append)
+    assert select_device(name, local_rank=1) == torch.device("cuda", 1)
+    assert current == [1]
+    with pytest.raises(ValueError, match="there are 2 GPUs here"):
+        select_device(name, local_rank=2)
+
+
 def test_a_real_signal_is_noticed_and_the_next_one_ends_the_process() -> None:
     script = """if True:
         import signal

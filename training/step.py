@@ -250,8 +250,8 @@ class TrainingStep:
 
     def average_statistics(self) -> None:
         """Average over the ranks the batch statistics that each gathered from its own share."""
-        parts = [part for part in (self.model, self.moco) if part is not None]
-        values = [item for part in parts for item in part.state_dict().items()]
+        parts = [self.model, self.moco, self.ema and self.ema.model]
+        values = [item for part in parts if part is not None for item in part.state_dict().items()]
         distributed.average(value for name, value in values if name.endswith(("running_mean", "running_var")))
 
     def state_dict(self) -> dict[str, Any]:
@@ -261,20 +261,25 @@ class TrainingStep:
             "moco": self.moco.state_dict() if self.moco is not None else None,
             "ema": self.ema.state_dict() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),
+            "optimizer_name": type(self.optimizer).__name__,
             "scaler": self.scaler.state_dict(),
             "num_skipped": self.guard.total,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state, also one with older names of the weights."""
+        """Go back to a saved state, also one with older names of the weights.
+
+        Raises:
+            ValueError: it is of another model, optimiser or queue.
+        """
         load_published(self.model, to_published(state["model"]), "the state to resume")
         if self.moco is not None:
-            self.moco.load_state_dict(state["moco"])
+            load_moco(self.moco, state["moco"])
         if self.ema and state["ema"]:
             self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        match_layouts(self.optimizer)
-        self.scaler.load_state_dict(state["scaler"])
+        load_optimizer(self.optimizer, state["optimizer"], state.get("optimizer_name"))
+        if state["scaler"]:  # empty where the run had no need of one
+            self.scaler.load_state_dict(state["scaler"])
         self.guard.total = state["num_skipped"]
 
 
@@ -287,6 +292,32 @@ def without_context(patches: Tensor, side: int | None, zoom: int = 1) -> Tensor:
     return patches[..., start:end, start:end]
 
 
+def load_moco(moco: MoCo, state: dict[str, Any]) -> None:
+    """Go back to a saved key encoder and queue."""
+    try:
+        moco.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the state to resume does not fit momentum contrast ({str(error).splitlines()[-1].strip()}): give "
+            "--queue_size and --negatives as the run had them"
+        ) from error
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], name: str | None) -> None:
+    """Go back to saved averages; decays, weight decay and the like stay as the options of today have them.
+
+    name: class of the optimiser that was saved; None: of an older state, which does not say it.
+    """
+    own_name = type(optimizer).__name__
+    if name not in (None, own_name):
+        raise ValueError(f"the state to resume is of the optimiser {name}, not {own_name}: give its --optimizer")
+    own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, values in zip(optimizer.param_groups, own, strict=True):
+        group.update(values)
+    match_layouts(optimizer)
+
+
 def match_layouts(optimizer: torch.optim.Optimizer) -> None:
     """Lay the optimiser's averages out like their weights: a fused Adam walks through memory, and checks nothing."""
     for weight, slot in optimizer.state.items():
@@ -296,6 +327,7 @@ def match_layouts(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _parts(batch_size: int, num_parts: int) -> Iterator[slice]:
-    """Cut a batch into consecutive parts, as equal as can be."""
+    """Cut a batch into consecutive parts, as equal as can be; none is empty."""
+    num_parts = min(num_parts, batch_size)
     bounds = [round(index * batch_size / num_parts) for index in range(num_parts + 1)]
     yield from (slice(start, stop) for start, stop in itertools.pairwise(bounds))

@@ -1,8 +1,11 @@
 """Validation while a run trains: PSNR on held-out images, and whether the encoder still tells them apart."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from data.samples import Samples
 from evaluation.codes import code_spread
@@ -51,8 +54,13 @@ class Validator:
 
     @torch.inference_mode()
     def _spread(self, model: Network) -> float | None:
-        if not model.is_contrastive or len(self.samples) < 2:
+        if not model.is_contrastive:
             return None
-        samples = [self.samples[index] for index in range(min(len(self.samples), MAX_CODES))]
-        codes = [model.encode(to_tensor(sample.lr)[None].to(self.device)) for sample in samples]
-        return code_spread(torch.cat(codes))
+        codes = [model.encode(lr.to(self.device)) for lr in self._first_images()]
+        return code_spread(torch.cat(codes)) if len(codes) > 1 else None
+
+    def _first_images(self) -> Iterator[Tensor]:
+        """LR images (1, 3, H, W); `evaluate` has named those that cannot be read."""
+        for index in range(min(len(self.samples), MAX_CODES)):
+            with contextlib.suppress(ValueError):
+                yield to_tensor(self.samples[index].lr)[None]

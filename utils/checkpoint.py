@@ -119,7 +119,7 @@ class StateStore:
         self.folder = folder
 
     def save(self, state: dict[str, Any], *, epoch: int, step: int) -> Path:
-        """Write a state, then drop the oldest ones.
+        """Write a state, then drop all but the newest two, and those of later steps, which a run that went back left.
 
         Raises:
             OSError: it could not be written; earlier states are as they were.
@@ -127,8 +127,10 @@ class StateStore:
         path = self.folder / f"epoch_{epoch:05d}_step_{step:09d}.pt"
         with replacing(path) as temporary, _failing_as_oserror():
             torch.save(state, temporary)
-        for old in self.paths()[:-2]:
-            old.unlink()
+        paths = self.paths()
+        newest = paths.index(path)
+        for other in (*paths[: max(newest - 1, 0)], *paths[newest + 1 :]):
+            other.unlink()
         return path
 
     def paths(self) -> list[Path]:

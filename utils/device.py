@@ -13,7 +13,7 @@ PRECISIONS = ("auto", "single", *AUTOCAST_DTYPES)
 
 
 def select_device(name: str = "auto", *, cpu: bool = False, local_rank: int = 0) -> torch.device:
-    """Resolve a device name; `auto` takes the best one present, or the GPU of a rank of several.
+    """Resolve a device name; `auto` takes the best one present, and `cuda`, too, the GPU of a rank of several.
 
     float32 means float32 from then on: cuDNN's default, TF32, keeps 10 bits, too few for a pixel's 256 levels.
 
@@ -23,12 +23,12 @@ def select_device(name: str = "auto", *, cpu: bool = False, local_rank: int = 0)
     torch.backends.cudnn.allow_tf32 = False
     if cpu or name == "cpu":
         return torch.device("cpu")
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        if local_rank >= torch.cuda.device_count():
+            raise ValueError(f"there are {torch.cuda.device_count()} GPUs here; give --n_GPUs no more than that")
+        torch.cuda.set_device(local_rank)
+        return torch.device("cuda", local_rank)
     if name == "auto":
-        if torch.cuda.is_available():
-            if local_rank >= torch.cuda.device_count():
-                raise ValueError(f"there are {torch.cuda.device_count()} GPUs here; give --n_GPUs no more than that")
-            torch.cuda.set_device(local_rank)
-            return torch.device("cuda", local_rank)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
@@ -36,6 +36,8 @@ def select_device(name: str = "auto", *, cpu: bool = False, local_rank: int = 0)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"--device {name} is not to be had here ({reason}); give auto or cpu") from error
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams and graphs are made on the current one
     return device
 
 

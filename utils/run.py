@@ -1,5 +1,6 @@
 """A run: its folder below `experiment/`, what it records of itself, and its logs."""
 
+import contextlib
 import json
 import logging
 import platform
@@ -112,14 +113,17 @@ class RunLogger:
                     self._writer.add_scalar(name, value, step)
 
     def forget_after(self, step: int) -> None:
-        """Drop the rows of steps after `step`, which a resumed run will do again."""
+        """Drop the rows of steps after `step`, which a resumed run will do again, and rows that were cut off."""
         if self.is_silent:
             return
         self._metrics.close()
         path = self.folder / "metrics.jsonl"
-        rows = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["iteration"] <= step]
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                kept += [line + "\n"] if json.loads(line)["iteration"] <= step else []
         with replacing(path) as temporary:
-            temporary.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+            temporary.write_text("".join(kept), encoding="utf-8")
         self._metrics = path.open("a", encoding="utf-8")
 
     def close(self) -> None:

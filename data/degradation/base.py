@@ -91,6 +91,11 @@ class Degradation(ABC):
         return None
 
     @property
+    def unread_ranges(self) -> tuple[str, ...]:
+        """Flags of ranges that its random kernels do not come from."""
+        return ()
+
+    @property
     def variance_range(self) -> tuple[float, float] | None:
         """Range of the variances of its Gaussian kernels; None where they are not Gaussian."""
         return None

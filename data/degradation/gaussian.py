@@ -69,12 +69,20 @@ class GaussianDegradation(Degradation):
     @property
     def width_range(self) -> tuple[float, float]:
         """Range of the random widths, in the units of the flags."""
-        flags, published = self.range_flags, self.published_range
-        if self.is_isotropic:
-            flags, published = ("sig_min", "sig_max"), (0.2, float(self.config.scale))
-        given = (getattr(self.config, flag) for flag in flags)
+        published = (0.2, float(self.config.scale)) if self.is_isotropic else self.published_range
+        given = (getattr(self.config, flag) for flag in self._read_ranges)
         low, high = (default if value is None else value for value, default in zip(given, published, strict=True))
         return low, high
+
+    @property
+    def unread_ranges(self) -> tuple[str, ...]:
+        return tuple(
+            flag for flag in ("sig_min", "sig_max", "lambda_min", "lambda_max") if flag not in self._read_ranges
+        )
+
+    @property
+    def _read_ranges(self) -> tuple[str, str]:
+        return ("sig_min", "sig_max") if self.is_isotropic else self.range_flags
 
     @property
     def variance_range(self) -> tuple[float, float]:
