@@ -49,10 +49,12 @@ def run(args: Options) -> int:
         shard = join_shard()
         if not shard.is_first:
             logger.setLevel(logging.ERROR)
+            if args.dir_demo:  # one process is enough
+                return 0
         device = select_device(args.device, cpu=args.cpu or args.n_GPUs == 0, local_rank=distributed.local_rank())
         upscaler, checkpoint = build_upscaler(args, device)
-        if args.dir_demo:  # one process is enough; the others of a torchrun have nothing to do
-            return restore_images(args, upscaler, device) if shard.is_first else 0
+        if args.dir_demo:
+            return restore_images(args, upscaler, device)
         exit_code = evaluate_testsets(args, upscaler, checkpoint, device, shard)
         shard.close()
         return exit_code

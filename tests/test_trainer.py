@@ -317,7 +317,7 @@ def test_images_that_vanish_cost_no_step(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("--queue_size 64", "give --queue_size and --negatives as the run had them"),
+        ("--queue_size 64", "give --queue_size as the run had it"),
         ("--optimizer SGD", "is of the optimiser Adam, not SGD"),
     ],
 )

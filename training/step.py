@@ -299,7 +299,7 @@ def load_moco(moco: MoCo, state: dict[str, Any]) -> None:
     except RuntimeError as error:
         raise ValueError(
             f"the state to resume does not fit momentum contrast ({str(error).splitlines()[-1].strip()}): give "
-            "--queue_size and --negatives as the run had them"
+            "--queue_size as the run had it"
         ) from error
 
 

@@ -119,7 +119,7 @@ class StateStore:
         self.folder = folder
 
     def save(self, state: dict[str, Any], *, epoch: int, step: int) -> Path:
-        """Write a state, then drop all but the newest two, and those of later steps, which a run that went back left.
+        """Write a state, then drop all but it and the one before; later ones are of a run that went back.
 
         Raises:
             OSError: it could not be written; earlier states are as they were.
@@ -128,8 +128,8 @@ class StateStore:
         with replacing(path) as temporary, _failing_as_oserror():
             torch.save(state, temporary)
         paths = self.paths()
-        newest = paths.index(path)
-        for other in (*paths[: max(newest - 1, 0)], *paths[newest + 1 :]):
+        kept = paths[: paths.index(path) + 1][-2:]
+        for other in set(paths).difference(kept):
             other.unlink()
         return path
 

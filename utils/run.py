@@ -118,12 +118,13 @@ class RunLogger:
             return
         self._metrics.close()
         path = self.folder / "metrics.jsonl"
-        kept = []
+        rows = []
         for line in path.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(json.JSONDecodeError):
-                kept += [line + "\n"] if json.loads(line)["iteration"] <= step else []
+                if json.loads(line)["iteration"] <= step:
+                    rows.append(line)
         with replacing(path) as temporary:
-            temporary.write_text("".join(kept), encoding="utf-8")
+            temporary.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
         self._metrics = path.open("a", encoding="utf-8")
 
     def close(self) -> None:
