@@ -109,6 +109,18 @@ def test_a_run_is_never_overwritten_silently(tmp_path: Path) -> None:
     assert not (run / "train.log").exists()
 
 
+def test_a_run_that_failed_before_its_first_step_need_not_be_reset(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    prepare_run(run, reset=False, resume=False)
+    RunLogger(run).close()
+    prepare_run(run, reset=False, resume=False)
+    run_logger = RunLogger(run)
+    run_logger.metrics({"pixel": 3.5}, step=1)
+    run_logger.close()
+    with pytest.raises(ValueError, match="holds a run already"):
+        prepare_run(run, reset=False, resume=False)
+
+
 def test_a_run_describes_itself(tmp_path: Path) -> None:
     run_logger = RunLogger(tmp_path)
     run_logger.describe_run({"scale": 2, "save": Path("x")})

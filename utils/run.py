@@ -23,12 +23,12 @@ logger = logging.getLogger("cdsr")
 
 
 def prepare_run(folder: Path, *, reset: bool, resume: bool) -> None:
-    """Make the folder of a run.
+    """Make the folder of a run, or take that of one which failed before it measured anything.
 
     Raises:
         ValueError: it holds a run already, and neither `--reset` nor `--resume` is given.
     """
-    exists = folder.is_dir() and any(folder.iterdir())
+    exists = folder.is_dir() and any(folder.iterdir()) and not _is_stillborn(folder)
     if exists and reset:
         shutil.rmtree(folder)
     elif exists and not resume:
@@ -36,6 +36,12 @@ def prepare_run(folder: Path, *, reset: bool, resume: bool) -> None:
             f"{folder} holds a run already; go on with --resume -1, delete it with --reset, or name another by --save"
         )
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def _is_stillborn(folder: Path) -> bool:
+    """Whether a run opened its logs and then came to nothing."""
+    metrics = folder / "metrics.jsonl"
+    return metrics.is_file() and not metrics.stat().st_size and not (folder / "state").exists()
 
 
 def environment() -> dict[str, Any]:
