@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import test
-from examples.side_by_side import side_by_side
+from evaluation.side_by_side import side_by_side
 from inference.tiles import overlap_of, tile_starts
 from inference.upscaler import Upscaler, grid_shift
 from model import create_model, open_model

@@ -14,9 +14,9 @@ import torch
 
 from benchmarks.trials import table
 from data import build_degradation, build_training_batches, build_validation_samples
-from examples.packed_state import pack, unpack
 from option import parse_options
 from training.build import build_schedule, build_training_step
+from training.packed_state import pack, unpack
 from training.validation import Validator
 from utils.checkpoint import StateStore
 from utils.files import write_json

@@ -14,7 +14,7 @@ import skimage
 import main
 import test
 from data.protocols import get_protocol
-from examples.side_by_side import side_by_side
+from evaluation.side_by_side import side_by_side
 from utils.image import read_rgb, write_image
 
 FOLDER = Path("experiment/demo")

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 import main
-from examples.packed_state import MANIFEST, MOMENTS, pack, read_parts, unpack, write_parts
 from option import parse_options
+from training.packed_state import MANIFEST, MOMENTS, pack, read_parts, unpack, write_parts
 from utils.checkpoint import StateStore, load_weights, save_weights
 
 LOGS = ("setting.json", "environment.json", "metrics.jsonl", "train.log")

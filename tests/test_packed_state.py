@@ -7,7 +7,10 @@ import pytest
 import torch
 
 import main
-from examples.packed_state import (
+from examples.train_in_pieces import train_a_piece
+from tests.test_trainer import RUN, final_state, photographs, rows, tiny
+from training.muon import Muon
+from training.packed_state import (
     BLOCK,
     MANIFEST,
     pack,
@@ -18,9 +21,6 @@ from examples.packed_state import (
     unpack,
     write_parts,
 )
-from examples.train_in_pieces import train_a_piece
-from tests.test_trainer import RUN, final_state, photographs, rows, tiny
-from training.muon import Muon
 from utils.checkpoint import CheckpointError, StateStore
 
 __all__ = ["photographs"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evaluation.plots import COLOURS, CostPoint, costs, curves
-from examples.side_by_side import FRAME, FRAME_COLOUR, GAP, MARGIN, side_by_side
+from evaluation.side_by_side import FRAME, FRAME_COLOUR, GAP, MARGIN, side_by_side
 from utils.image import read_rgb
 
 
