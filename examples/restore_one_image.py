@@ -16,9 +16,9 @@ from utils.image import read_image, write_image
 
 
 def restore(source: Path, target: Path, *, name: str = "CDSR_S", scale: int = 2, weights: Path | None = None) -> None:
-    """Upscale the image at `source` into `target`, with the shipped weights unless others are given."""
+    """Upscale the image at `source` into `target`, with the shipped weights for real images unless others are given."""
     device = select_device("auto")
-    model, metadata = open_model(name, scale, weights or pretrained_path(name, scale))
+    model, metadata = open_model(name, scale, weights or pretrained_path(name, scale, real=True))
 
     # Tiles that fit into the memory; the result lies exactly over the image.
     upscaler = Upscaler(model.to(device).eval(), tile="auto", shift=grid_shift(model, metadata), centred=True)

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def upscale(model_path: str, image: np.ndarray) -> np.ndarray:
@@ -26,5 +26,5 @@ if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit("usage: upscale_with_onnxruntime.py MODEL.onnx IMAGE RESULT")
     with Image.open(sys.argv[2]) as image:
-        result = upscale(sys.argv[1], np.asarray(image.convert("RGB")))
+        result = upscale(sys.argv[1], np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
     Image.fromarray(result).save(sys.argv[3])

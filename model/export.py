@@ -168,6 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     path = args.out or args.pre_train.with_suffix(SUFFIXES[args.to])
     try:
+        if path.exists() and path.samefile(args.pre_train):
+            raise ExportError(f"{path} would be written over its own weights; give --out")
         check_blind(network_of(args.model))
         model, metadata = open_model(args.model, args.scale, args.pre_train)
         difference = export(model.eval(), path, to=args.to, metadata=metadata)

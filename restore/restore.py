@@ -1,6 +1,7 @@
 """Upscaling a user's images: one image with all it has, one file, and many files with what may go wrong in each."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -120,7 +121,7 @@ def restore_all(
 ) -> Outcome:
     """Upscale images one by one with progress bars; one that fails does not stop the others."""
     start = time.monotonic()
-    existing = {target for source, target in planned if target.exists() and not source.is_at(target)}
+    existing = {target for source, target in planned if os.path.exists(target) and not source.is_at(target)}
     kept = set[Path]() if options.overwrite else existing
     missing = [(source, target) for source, target in planned if target not in kept]
     outcome = Outcome(kept=sorted(kept))

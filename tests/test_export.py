@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+import test as command_line
 from examples import restore_one_image
 from model import create_model, export, load_model, save_model
 from model.export import ExportError, main
@@ -80,6 +81,14 @@ def test_an_export_that_differs_is_not_written(tmp_path, monkeypatch):
     assert target.read_bytes() == b"an earlier export" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_an_export_does_not_replace_its_own_weights(tmp_path, capsys):
+    path = tmp_path / "a.safetensors"
+    save_model(create_model("CDSR_S", 2), path, {})
+    before = path.read_bytes()
+    assert main(["--pre_train", str(path), "--model", "CDSR_S", "--to", "safetensors"]) == 1
+    assert "give --out" in capsys.readouterr().err and path.read_bytes() == before
+
+
 def test_missing_weights_and_libraries_are_one_line(tmp_path, weights, monkeypatch, capsys):
     assert main(["--pre_train", str(tmp_path / "no.pt"), "--to", "onnx"]) == 1
     assert "error: no checkpoint at" in capsys.readouterr().err
@@ -95,6 +104,14 @@ def test_the_example_in_python(tmp_path, weights, capsys):
     restore_one_image.restore(source, tmp_path / "b.png", weights=weights)
     assert read_image(tmp_path / "b.png").pixels.shape == (40, 60, 4)
     assert "60x40, 8 bits" in capsys.readouterr().out
+
+
+def test_the_example_in_python_does_what_the_command_does(tmp_path):
+    source = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 20, 30)))
+    restore_one_image.restore(source, tmp_path / "b.png")
+    words = ["--cpu", "--model", "CDSR_S", "--precision", "single", "--backend", "torch", "--dir_demo", str(source)]
+    assert command_line.main([*words, "--results", str(tmp_path)]) == 0
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "a_x2.png").read_bytes()
 
 
 @pytest.mark.parametrize(("to", "tolerance"), [("safetensors", 0.5), ("pt", 0.0)])

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import struct
 import time
 import warnings
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import ExifTags, ImageCms, features
 from PIL import Image as PILImage
 
@@ -248,6 +250,79 @@ def seeds_of_fuzz() -> list[bytes]:
         opened.save(buffer, format=file_format)
         files.append(buffer.getvalue())
     return files
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_16_bit_tiff_stored_channel_by_channel_is_refused(tmp_path, compression):
+    planes = random_pixels(3, 16).transpose(2, 0, 1)
+    for bits, stored in ((16, planes), (8, (planes >> 8).astype(np.uint8))):
+        path = tmp_path / f"{bits}.tif"
+        tifffile.imwrite(path, stored, photometric="rgb", planarconfig="separate", compression=compression)
+    with pytest.raises(ImageError, match="channel by channel"):
+        read_image(tmp_path / "16.tif")
+    assert np.array_equal(read_image(tmp_path / "8.tif").pixels, (planes >> 8).transpose(1, 2, 0))
+
+
+def test_16_bit_tiff_may_have_0_for_white(tmp_path):
+    pixels = random_pixels(1, 16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels[:, :, 0], photometric="miniswhite")
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, 65535 - pixels)
+
+
+@pytest.mark.parametrize(
+    ("fourth", "expected"),
+    [
+        ("assocalpha", [39999, 20000, 0, 32768]),  # colours are stored times alpha
+        ("unassalpha", [20000, 10000, 0, 32768]),
+        ("unspecified", [20000, 10000, 0]),
+    ],
+)
+def test_the_fourth_channel_of_16_bit_tiff_is_what_the_file_says(tmp_path, fourth, expected):
+    pixels = np.full((9, 9, 4), (20000, 10000, 0, 32768), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=[fourth])
+    assert read_image(tmp_path / "a.tif").pixels[0, 0].tolist() == expected
+
+
+def test_metadata_that_are_too_long_do_not_cost_the_colours(tmp_path):
+    write_image(tmp_path / "a.jpg", Image(random_pixels(3, 8), SRGB, xmp=b"<x>" + b" " * 70_000))
+    assert read_image(tmp_path / "a.jpg").icc_profile == SRGB
+
+
+def test_the_layers_of_photoshop_stay_behind(tmp_path):
+    exif = PILImage.Exif()
+    exif[37724] = b"Adobe Photoshop Document Data Block\0" + bytes(70_000)
+    PILImage.new("RGB", (9, 9)).save(tmp_path / "a.tif", exif=exif, icc_profile=SRGB)
+    for suffix in ("tif", "jpg"):
+        write_image(tmp_path / f"b.{suffix}", read_image(tmp_path / "a.tif"))
+        assert 37724 not in PILImage.open(tmp_path / f"b.{suffix}").getexif()
+        assert read_image(tmp_path / f"b.{suffix}").icc_profile == SRGB
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".tif"])
+@pytest.mark.parametrize("coding", ["utf-8", "latin-1"])
+def test_texts_of_exif_stay_as_they_are(tmp_path, suffix, coding, bits):
+    if suffix == ".avif" and not features.check("avif"):
+        pytest.skip("Pillow has no AVIF")
+    text = "© Jürgen Müller".encode(coding) + b"\0"
+    image_tags = struct.pack("<HHHIIHHII", 2, ExifTags.Base.Copyright, 2, len(text), 56, 34665, 4, 1, 38) + bytes(4)
+    camera_tags = struct.pack("<HHHII", 1, ExifTags.Base.CameraOwnerName, 2, len(text), 56) + bytes(4)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + image_tags + camera_tags + text
+    PILImage.new("RGB", (9, 9)).save(tmp_path / "a.jpg", exif=exif)
+    write_image(tmp_path / f"b{suffix}", Image(random_pixels(3, bits), SRGB, exif=read_image(tmp_path / "a.jpg").exif))
+    tags = PILImage.open(tmp_path / f"b{suffix}").getexif()
+    assert tags[ExifTags.Base.Copyright].encode("latin-1") == text[:-1]
+    if (bits, suffix) != (16, ".tif"):  # which keeps no tags of the camera
+        owner = tags.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.CameraOwnerName]
+        assert owner.encode("latin-1") == text[:-1]
+    assert read_image(tmp_path / f"b{suffix}").icc_profile == SRGB
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_exif_that_is_no_exif_does_not_cost_the_image(tmp_path, suffix):
+    PILImage.fromarray(random_pixels(3, 8)).save(tmp_path / f"a{suffix}", exif=b"Exif\0\0nonsense", lossless=True)
+    image = read_image(tmp_path / f"a{suffix}")
+    assert np.array_equal(image.pixels, random_pixels(3, 8)) and image.exif == b""
 
 
 def mutated(content: bytes, generator: np.random.Generator) -> bytes:

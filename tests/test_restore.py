@@ -108,10 +108,19 @@ def test_strength_of_0_is_bicubic_from_the_command_line(tmp_path):
     assert command_line.main([*words, "--strength", "0", "--results", str(tmp_path / "none")]) == 0
     assert demo(source, results=tmp_path / "bicubic") == 0
     assert (tmp_path / "none/a_x2.png").read_bytes() == (tmp_path / "bicubic/a_x2.png").read_bytes()
-    for words in (["--strength", "1.5", "--dir_demo", "a.png"], ["--strength", "0.5"]):
+    for words in (["--strength", "1.5", "--dir_demo", "a.png"], ["--strength", "0.5"], ["--quality", "3"]):
         with pytest.raises(SystemExit) as stop:
             parse_options(words)
         assert stop.value.code == 2
+
+
+def test_a_name_too_long_for_a_result_does_not_stop_the_others(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    for name in ("a", "n" * 251):
+        save_pil(tmp_path / "in" / f"{name}.png", PILImage.new("RGB", (9, 9)))
+    assert demo(tmp_path / "in", results=tmp_path / "out") == 1
+    assert "1 upscaled, 0 kept, 1 failed" in capsys.readouterr().out
 
 
 def test_edges_of_alpha_are_unharmed(bicubic):

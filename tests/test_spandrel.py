@@ -102,6 +102,15 @@ def test_shipped_weights_give_the_pixels_of_test_py(loader: Any, tmp_path: Path,
     assert same_as_test_sets(descriptor, words, tmp_path)
 
 
+@pytest.mark.parametrize("scale", [scale for scale in SHIPPED if pretrained_path("CDSR_S", scale, real=True).is_file()])
+def test_shipped_weights_for_real_images_lie_on_the_grid_of_interpolation(
+    loader: Any, tmp_path: Path, scale: int
+) -> None:
+    weights = pretrained_path("CDSR_S", scale, real=True)
+    words = ["--model", "CDSR_S", "--scale", str(scale), "--pre_train", str(weights)]
+    assert same_as_own_images(loader.load_from_file(weights), words, tmp_path)
+
+
 def test_a_published_file_gives_the_pixels_of_test_py(loader: Any, tmp_path: Path) -> None:
     torch.save(filled_weights("released_keys_x3.json", 5), tmp_path / "model_492.pt")  # a plain state dict
     descriptor = loader.load_from_file(tmp_path / "model_492.pt")

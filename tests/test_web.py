@@ -173,6 +173,22 @@ def test_old_files_are_swept_away(service):
     ]
 
 
+def test_what_another_thread_swept_away_is_no_error(service, monkeypatch):
+    hour_ago = time.time() - 4000
+    for name in ("a", "b"):
+        (service.folder / name).mkdir()
+        os.utime(service.folder / name, (hour_ago, hour_ago))
+    remove, folders = shutil.rmtree, [service.folder / name for name in "ab"]
+
+    def remove_both(*_: object, **__: object) -> None:
+        for folder in folders:
+            remove(folder)
+
+    monkeypatch.setattr(shutil, "rmtree", remove_both)
+    service.sweep()
+    assert not list(service.folder.glob("?"))
+
+
 def test_the_page_listens_on_loopback_unless_told_otherwise():
     assert parse_options([]).host == "127.0.0.1"
     assert parse_options(["--host", "0.0.0.0"]).host == "0.0.0.0"

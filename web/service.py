@@ -1,5 +1,6 @@
 """What the page does, without the page: models at hand, an image upscaled, views to compare, files swept away."""
 
+import contextlib
 import math
 import shutil
 import sys
@@ -197,8 +198,9 @@ class Service:
         """Remove visitors' files, uploads and results, that are older than this."""
         oldest = time.time() - seconds
         for entry in (*self.folder.glob("*"), *self.folder.glob("results/*")):
-            if entry != self.folder / "results" and entry.stat().st_mtime < oldest:
-                shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another thread sweeps, too
+                if entry != self.folder / "results" and entry.stat().st_mtime < oldest:
+                    shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
 
 
 def _shipped_weights() -> dict[tuple[str, int], Path]:

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import ExifTags, ImageCms, UnidentifiedImageError
 from PIL import Image as PILImage
 
+from utils.image.exif import keep_texts, orientation_of
 from utils.image.files import FILE_FORMATS
 from utils.image.pixels import Image
 
@@ -29,7 +30,7 @@ _FORMATS = tuple(file_format.name for file_format in FILE_FORMATS)
 # TIFF tags that say how the pixels are stored; they are no metadata of the image.
 _STORAGE_TAGS = frozenset({*range(254, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 297, 301})
 _STORAGE_TAGS |= {*range(317, 326), 330, 332, 334, 336, 338, 339, 347, *range(512, 515), *range(529, 533), 559}
-_STORAGE_TAGS |= {700, 33723, 34377, 34675}
+_STORAGE_TAGS |= {700, 33723, 34377, 34675, 37724}  # the last: the layers of Photoshop
 _CONVERSIONS = {
     "grey": "repeated in the three channels",
     "palette": "expanded to RGB",
@@ -116,6 +117,8 @@ def _open(
                 raise ImageError(f"{opened.width}x{opened.height} pixels are more than the {max_pixels} allowed")
             if opened.mode in ("I", "F") or "I;12" in _stored_as(opened):
                 raise ImageError("its samples have neither 8 nor 16 bits; convert it first")
+            if _tiff_tag(opened, 284, 1) == 2 and max(_tiff_tag(opened, 258, (8,))) > 8:
+                raise ImageError("its 16-bit samples are stored channel by channel; convert it first")
             yield opened, file
     except Exception as error:  # the decoders raise a dozen types on broken files; the cause is kept
         cause = str(error) or type(error).__name__
@@ -126,6 +129,11 @@ def _open(
         elif isinstance(error, OSError) and error.strerror:
             cause = error.strerror
         raise ImageError(f"cannot read {path}: {cause}") from error
+
+
+def _tiff_tag(opened: PILImage.Image, tag: int, default: Any) -> Any:
+    """A tag of the image's own directory, where it is a TIFF that has it."""
+    return getattr(opened, "tag_v2", {}).get(tag, default)
 
 
 def _stored_as(opened: PILImage.Image) -> str:
@@ -156,13 +164,21 @@ def _read_pixels(opened: PILImage.Image, file: BinaryIO) -> np.ndarray:
     """Decode (H, W, C) uint8 or uint16 as in `Image`, upright."""
     kinds, stored_as = _kinds(opened), _stored_as(opened)
     opened.load()
-    orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
+    orientation = orientation_of(opened)
     if opened.mode.startswith("I;16"):
         pixels = np.asarray(opened).astype(np.uint16)[:, :, None]  # of either byte order
+        if _tiff_tag(opened, 262, 1) == 0:  # 0 is white, which Pillow heeds in 8 bits alone
+            pixels = 65535 - pixels
     elif "16-bit" in kinds and opened.mode not in ("P", "CMYK"):
         pixels = _read_16_bit_colour(file)
         if "LA" in stored_as and pixels.shape[2] == 4:  # OpenCV repeats grey
             pixels = pixels[:, :, [0, 3]]
+        if "RGBX" in stored_as:  # no alpha, but a channel that nobody says the meaning of
+            pixels = pixels[:, :, :3]
+        elif "RGBa" in stored_as:  # premultiplied
+            alpha = pixels[:, :, 3:].astype(np.float64)
+            divided = pixels[:, :, :3] * (65535 / np.maximum(alpha, 1))
+            pixels[:, :, :3] = divided.round().clip(0, 65535)
         if opened.format == "TIFF":  # OpenCV has turned it
             orientation = 1
     elif opened.mode == "CMYK":
@@ -214,6 +230,7 @@ def _read_metadata(opened: PILImage.Image, path: Path | str) -> dict[str, Any]:
             del exif[tag]
         if ExifTags.Base.Orientation in exif:
             exif[ExifTags.Base.Orientation] = 1
+        keep_texts(exif)
         kept["exif"] = exif.tobytes() if len(exif) else b""
     except Exception as error:  # what is broken costs the metadata and not the image
         logger.warning("%s: its EXIF data are damaged and left out (%s)", path, error)

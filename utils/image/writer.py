@@ -19,10 +19,14 @@ from PIL import Image as PILImage
 from PIL.PngImagePlugin import PngInfo, putchunk
 
 from utils.files import replacing
+from utils.image.exif import keep_texts
 from utils.image.files import FileFormat, format_of
 from utils.image.pixels import Image, to_8_bit
 
 logger = logging.getLogger("cdsr")
+
+_REFUSED = (ValueError, TypeError, KeyError, OverflowError, struct.error, SyntaxError)
+"""What the writers raise for metadata that they cannot take."""
 
 
 def write_image(path: Path | str, image: Image | np.ndarray, *, quality: int | None = None) -> None:
@@ -52,10 +56,14 @@ def write_image(path: Path | str, image: Image | np.ndarray, *, quality: int | N
     with replacing(path) as temporary:
         try:
             _write(temporary, replace(image, exif=_with_size(image.exif, pixels)), file_format, quality)
-        except (ValueError, TypeError, KeyError, OverflowError, struct.error, SyntaxError) as error:
-            # What a format cannot take (EXIF over 64 kB in JPEG, say) must not cost the image.
+        except _REFUSED as error:
+            # What a format cannot take (EXIF over 64 kB in JPEG, say) must not cost the image, nor its colours.
             logger.warning("%s: its metadata cannot be written and are left out (%s)", path, error)
-            _write(temporary, Image(image.pixels), file_format, quality)
+            try:
+                _write(temporary, Image(image.pixels, image.icc_profile), file_format, quality)
+            except _REFUSED as error:
+                logger.warning("%s: its colour profile cannot be written and is left out (%s)", path, error)
+                _write(temporary, Image(image.pixels), file_format, quality)
 
 
 def _write(path: Path, image: Image, file_format: FileFormat, quality: int | None) -> None:
@@ -73,6 +81,7 @@ def _load_exif(exif: bytes) -> PILImage.Exif:
     tags = PILImage.Exif()
     if exif:
         tags.load(exif)
+        keep_texts(tags)
     return tags
 
 
@@ -139,7 +148,7 @@ def _write_tiff_16(path: Path, image: Image) -> None:
     if pixels.shape[2] == 2:  # grey with alpha in 16 bits is read by few programs
         pixels = pixels[:, :, [0, 0, 0, 1]]
     tags = _load_exif(image.exif)
-    texts = [(tag, "s", 0, value, True) for tag, value in tags.items() if isinstance(value, str)]
+    texts = [(tag, "s", 0, value.encode(), True) for tag, value in tags.items() if isinstance(value, str)]
     xmp = [(700, "B", len(image.xmp), image.xmp, True)] if image.xmp else []
     tifffile.imwrite(
         path,
