@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from data import build_degradation, build_training_batches, build_validation_samples
+from data.degradation import Degradation
 from model import save_model
+from model.network import Network
 from option import Options, parse_options
 from trainer import Interrupted, Trainer, TrainingStopped
 from training.build import build_schedule, build_training_step
@@ -22,6 +24,17 @@ from utils.run import RunLogger, log_to_console, logger, prepare_run
 
 CONTRASTIVE = {"c_weight", "positive", "negatives", "temperature", "moco_momentum", "queue_size"}
 """Options of the contrastive loss."""
+
+ENCODER_PHASE = {"lr_encoder", "lr_decay_encoder", "gamma_encoder", "batch_encoder"}
+"""Options of the encoder phase."""
+
+OPTIMIZERS_OF = {
+    "momentum": {"SGD"},
+    "beta1": {"ADAM", "MUON"},
+    "beta2": {"ADAM", "MUON"},
+    "epsilon": {"ADAM", "MUON", "RMSprop"},
+}
+"""Who reads an option of the optimisers."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,10 +78,9 @@ def train(args: Options) -> None:
     state, lines = load_state(args)
     training_step = build_training_step(args, degradation, device, state)
     model = training_step.model
-    for name in () if model.is_contrastive else sorted(CONTRASTIVE & args.changed.keys()):
-        logger.warning("--%s has no effect: %s has no contrastive loss", name, args.model)
-    for name in sorted(set(degradation.unread_ranges) & args.changed.keys()):
-        logger.warning("--%s has no effect on %s kernels of degradation %s", name, args.blur_type, degradation.name)
+    unread = unread_options(args, model, degradation)
+    for name in sorted(unread.keys() & args.given.keys()):
+        logger.warning("--%s has no effect: %s", name, unread[name])
     samples = build_validation_samples(args, degradation)
     variant = model.variant._asdict() if model.has_variants else {}
     args = args.replace(**variant)
@@ -103,6 +115,21 @@ def train(args: Options) -> None:
         trainer.fit()
     finally:
         run_logger.close()
+
+
+def unread_options(args: Options, model: Network, degradation: Degradation) -> dict[str, str]:
+    """Name the options that this training does not read, each with the reason."""
+    unread = dict.fromkeys(degradation.unread_ranges, f"degradation {degradation.name}, {args.blur_type} kernels")
+    unread |= {name: f"--optimizer {args.optimizer}" for name, of in OPTIMIZERS_OF.items() if args.optimizer not in of}
+    if not model.is_contrastive:
+        unread |= dict.fromkeys(CONTRASTIVE, f"{args.model} has no contrastive loss")
+    if args.epochs_encoder < 1:
+        unread |= dict.fromkeys(ENCODER_PHASE, f"--epochs_encoder {args.epochs_encoder}")
+    if args.decay_type != "step":
+        unread["lr_decay_sr"] = f"--decay_type {args.decay_type}"
+        if not args.decay_type.startswith("step"):
+            unread["gamma_sr"] = f"--decay_type {args.decay_type}"
+    return unread
 
 
 def resolve_arithmetic(args: Options, device: torch.device) -> Options:

@@ -17,20 +17,25 @@ from data import build_degradation
 from data.data_range import parse_range
 from data.degradation import BLUR_TYPES, DEGRADATIONS, SAMPLE_MODES, SCALES, SV_MODES
 from data.protocols import PROTOCOLS
+from data.sources import DATA_SET
 from data.test_sets import TEST_SETS
 from evaluation.metrics import METRICS
 from inference.backend import BACKENDS
 from inference.tiles import MIN_TILE
 from loss import parse_loss
 from model import MODELS, check_options
-from model.moco import MOMENTUM, NEGATIVES, TEMPERATURE
+from model.moco import MOMENTUM, NEGATIVES, QUEUE_SIZE, TEMPERATURE
 from model.variant import LPE_KINDS
 from recipes import RECIPES
 from training.optimizers import OPTIMIZERS
 from training.schedule import DECAY_TYPES
+from training.step import StepConfig
 from utils.device import PRECISIONS
 from utils.image import FILE_FORMATS
 from utils.run import EXPERIMENT
+
+OWN_IMAGES = ("strength", "format", "quality", "suffix", "bits", "overwrite", "max_megapixels")
+"""Options that `--dir_demo` alone reads."""
 
 FORMATS = ("auto", *(kind.suffixes[0].removeprefix(".") for kind in FILE_FORMATS))
 
@@ -67,6 +72,12 @@ class Options(argparse.Namespace):
         """Those that differ from the parser's defaults."""
         parser = build_parser()
         return {name: value for name, value in vars(self).items() if value != parser.get_default(name)}
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Those that are as neither the parser nor the template has them."""
+        usual = RECIPES[self.template].options if self.template else {}
+        return {name: value for name, value in self.changed.items() if name not in usual or usual[name] != value}
 
     def __str__(self) -> str:
         """The changed ones, as flags."""
@@ -177,7 +188,7 @@ def _add_hardware(group: argparse._ArgumentGroup) -> None:
 
 def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dir_data", type=Path, help="folder of HR images, or the LMDB packed from one")
-    group.add_argument("--data_train", default="DF2K", help="folder below --dir_data, where it has no images itself")
+    group.add_argument("--data_train", default=DATA_SET, help="folder below --dir_data, where it has no images itself")
     group.add_argument("--data_range", default="1-3450/801-810", help="training/validation images, counted from 1")
     group.add_argument("--patch_size", type=number(int, low=12), default=48, help="side of a training patch, LR pixels")
     group.add_argument(
@@ -300,11 +311,11 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--moco_momentum", type=number(float, low=0, high=1), default=MOMENTUM, help="of the key encoder, 0: a copy"
     )
-    group.add_argument("--queue_size", type=count, default=8192, help="keys that momentum contrast remembers")
+    group.add_argument("--queue_size", type=count, default=QUEUE_SIZE, help="keys that momentum contrast remembers")
     group.add_argument(
         "--skip_threshold",
         type=positive,
-        default=1e8,
+        default=StepConfig.skip_threshold,
         help="skip a step whose loss is above this or not finite; ten in a row stop the run",
     )
 
@@ -400,6 +411,7 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
 
 def contradictions(args: Options) -> list[str]:
     """List what cannot be meant, in words for the user."""
+    given = args.given
     rules = [
         (args.split_batch > args.batch_size, f"--split_batch {args.split_batch} is above --batch_size"),
         (
@@ -424,9 +436,9 @@ def contradictions(args: Options) -> list[str]:
             args.dir_demo and args.suffix == "" and not args.results,
             "--suffix '' gives results the names of their images: give --results, a folder of their own",
         ),
-        (
-            args.strength < 1 and not args.dir_demo,
-            f"--strength {args.strength:g} is for your own images (--dir_demo): leave it out",
+        *(
+            (not args.dir_demo and name in given, f"--{name} is for your own images (--dir_demo): leave it out")
+            for name in OWN_IMAGES
         ),
         (args.blur_only and args.pre_train, "--blur_only chooses among shipped weights, --pre_train names its own"),
         (args.resume < -1, f"--resume {args.resume}: give -1 for the last state or an epoch"),

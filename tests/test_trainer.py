@@ -385,8 +385,30 @@ def test_what_the_user_did_wrong_is_one_line(
 def test_a_range_that_is_not_read_is_named(photographs: Path, caplog: pytest.LogCaptureFixture) -> None:
     words = ("--epochs_encoder", "-1", "--epochs_sr", "1", "--degradation", "dasr", "--sig_min", "1", "--sig_max", "2")
     assert main.main(tiny(photographs, *words)) == 0
-    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert [line.split(" has no effect")[0] for line in warnings] == ["--sig_max", "--sig_min"]
+    assert named_as_unread(caplog) == ["--sig_max", "--sig_min"]
+
+
+@pytest.mark.parametrize(
+    ("words", "unread"),
+    [
+        ("--optimizer ADAM --momentum 0.5 --beta1 0.8 --epsilon 1e-7", ["--momentum"]),
+        ("--optimizer SGD --momentum 0.5 --beta1 0.8 --epsilon 1e-7", ["--beta1", "--epsilon"]),
+        ("--decay_type cosine --gamma_sr 0.2 --lr_decay_sr 3", ["--gamma_sr", "--lr_decay_sr"]),
+        ("--decay_type step_1 --gamma_sr 0.2 --lr_decay_sr 3", ["--lr_decay_sr"]),
+        ("--decay_type step --gamma_sr 0.2 --lr_decay_sr 3 --lr_encoder 1e-4", []),
+        ("--epochs_encoder -1 --lr_encoder 1e-4 --batch_encoder 8", ["--batch_encoder", "--lr_encoder"]),
+    ],
+)
+def test_an_option_that_is_not_read_is_named(
+    photographs: Path, caplog: pytest.LogCaptureFixture, words: str, unread: list[str]
+) -> None:
+    assert main.main(tiny(photographs, "--epochs_sr", "1", *words.split())) == 0
+    assert named_as_unread(caplog) == unread
+
+
+def named_as_unread(caplog: pytest.LogCaptureFixture) -> list[str]:
+    messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    return [message.split(" has no effect")[0] for message in messages if " has no effect" in message]
 
 
 def test_training_goes_on_from_a_published_checkpoint(photographs: Path) -> None:

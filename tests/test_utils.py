@@ -58,9 +58,11 @@ def test_time_scales_the_rate_after_the_encoder_phase_alone() -> None:
     assert schedule.learning_rate(2, 0, time_left=0.5) == schedule.learning_rate(5, 9, time_left=0.5) == 0.5
 
 
-def test_milestones() -> None:
-    schedule = Schedule(epochs_encoder=0, epochs_sr=9, lr_sr=1.0, gamma_sr=0.1, decay_type="step_2_5")
-    assert [schedule.learning_rate(epoch, 0) for epoch in (2, 3, 6)] == pytest.approx([1.0, 0.1, 0.01])
+@pytest.mark.parametrize("epochs_encoder", [-1, 0, 5])
+def test_milestones(epochs_encoder: int) -> None:
+    schedule = Schedule(epochs_encoder=epochs_encoder, epochs_sr=9, lr_sr=1.0, gamma_sr=0.1, decay_type="step_2_5")
+    rates = [schedule.learning_rate(max(epochs_encoder, 0) + epoch, 0) for epoch in (2, 3, 6)]
+    assert rates == pytest.approx([1.0, 0.1, 0.01])
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,13 @@ def test_a_run_that_failed_before_its_first_step_need_not_be_reset(tmp_path: Pat
     run_logger.close()
     with pytest.raises(ValueError, match="holds a run already"):
         prepare_run(run, reset=False, resume=False)
+
+
+def test_results_of_a_test_are_no_run(tmp_path: Path) -> None:
+    results = tmp_path / "run" / "results"
+    results.mkdir(parents=True)
+    prepare_run(tmp_path / "run", reset=False, resume=False)
+    assert results.is_dir()
 
 
 def test_a_run_describes_itself(tmp_path: Path) -> None:

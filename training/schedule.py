@@ -75,7 +75,6 @@ class Schedule:
     def _decayed(self, epoch: int, step: int) -> float:
         if self.phase(epoch) is Phase.ENCODER:
             return self.lr_encoder * self.gamma_encoder ** (epoch // self.lr_decay_encoder)
-        joint_epoch = epoch - self.epochs_encoder
         kind, *numbers = self.decay_type.split("_")
         if kind == "cosine":
             done = (epoch - 1 - max(self.epochs_encoder, 0)) * self.steps_per_epoch + step
@@ -83,6 +82,7 @@ class Schedule:
         if kind in ("constant", "time"):
             left = self.num_epochs - epoch + 1 - step / self.steps_per_epoch  # epochs
             return self.lr_sr * (min(1.0, left / int(numbers[0])) if numbers else 1.0)
-        if not numbers:
-            return self.lr_sr * self.gamma_sr ** (joint_epoch // self.lr_decay_sr)
+        if not numbers:  # as the published code counts: one more where there is no encoder phase, -1
+            return self.lr_sr * self.gamma_sr ** ((epoch - self.epochs_encoder) // self.lr_decay_sr)
+        joint_epoch = epoch - max(self.epochs_encoder, 0)
         return self.lr_sr * self.gamma_sr ** sum(joint_epoch > int(number) for number in numbers)

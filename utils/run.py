@@ -25,10 +25,13 @@ logger = logging.getLogger("cdsr")
 def prepare_run(folder: Path, *, reset: bool, resume: bool) -> None:
     """Make the folder of a run, or take that of one which failed before it measured anything.
 
+    `results/`, where `test.py` writes, is no run and stays.
+
     Raises:
         ValueError: it holds a run already, and neither `--reset` nor `--resume` is given.
     """
-    exists = folder.is_dir() and any(folder.iterdir()) and not _is_stillborn(folder)
+    has_more = folder.is_dir() and any(path.name != "results" for path in folder.iterdir())
+    exists = has_more and not _is_stillborn(folder)
     if exists and reset:
         shutil.rmtree(folder)
     elif exists and not resume:
