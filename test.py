@@ -111,6 +111,20 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
     return upscaler, checkpoint
 
 
+def warn_of_overruled(args: Options, protocol: Protocol) -> None:
+    """Name the options of the degradation that the protocol has its own values of."""
+    config = protocol.config
+    is_own = args.degradation == config.degradation
+    is_overruled = {
+        "degradation": not is_own,
+        "sample_mode": is_own and args.sample_mode != config.downsampling,
+        "blur_kernel": args.blur_kernel != config.blur_kernel,
+        "theta": not args.names_kernel,
+    }
+    for name in (name for name in is_overruled if is_overruled[name] and name in args.given):
+        logger.warning("--%s has no effect: protocol %s has its own kernels and sampling", name, protocol.name)
+
+
 def results_folder(args: Options) -> Path:
     """Resolve where results go: `--results`, the run of `--pre_train`, or the run that the options name."""
     if args.results:
@@ -136,6 +150,7 @@ def evaluate_testsets(
 ) -> int:
     """Evaluate every set, or encode it (`--embeddings`); a missing set does not stop the others."""
     folder, protocol = results_folder(args), build_protocol(args)
+    warn_of_overruled(args, protocol)
     model_name = "-".join([checkpoint["model"], *checkpoint.get("variant", [])]).replace(" ", "-")
     suffix = f"x{args.scale}_{protocol.slug}_{model_name}"
     testsets = open_sets(args, protocol)

@@ -29,6 +29,9 @@ SIGMAS_X2 = "--scale 2 --sig_min 0.35 --sig_max 5"
 ANY_TRUTH = KnownDegradation(torch.zeros(1, 21, 21), torch.zeros(1))
 """For counting the cost of a model that has to be told."""
 
+MAY_CHANGE = {"dir_data", "test_path", "out", "seeds", "jobs", "device", "arms", "baseline"}
+"""Options that a file of rows may be gone on with, whatever they were."""
+
 Row = dict[str, float]
 Measure = Callable[[Path], Row]
 """What is measured of a trial, from its run folder."""
@@ -66,6 +69,7 @@ def run_trials(
     """
     known = json.loads(args.out.read_text()) if args.out.is_file() else {}
     rows: dict[str, list[Row]] = known.get("rows", {})
+    _require_same(known, vars(args), variants, args.out)
     words_of = known.get("variants", {}) | dict(variants)
     options = {key: value for key, value in vars(args).items() if key not in ("seeds", "jobs")}
     seeds = range(1, args.seeds + 1)
@@ -78,6 +82,18 @@ def run_trials(
             record = {"options": options, "variants": words_of, "rows": rows, "environment": environment()}
             write_json(args.out, record)
     return {name: rows[name] for name in variants}
+
+
+def _require_same(known: Mapping[str, Any], options: Mapping[str, Any], variants: Mapping[str, str], out: Path) -> None:
+    """Refuse to go on with a file whose rows were trained otherwise."""
+    differing = [
+        f"{name} {old}, not {new}"
+        for before, now in ((known.get("options", {}), options), (known.get("variants", {}), variants))
+        for name, new in now.items()
+        if name not in MAY_CHANGE and name in before and (old := before[name]) != new
+    ]
+    if differing:
+        sys.exit(f"{out} has trials of other options ({'; '.join(differing)}): give another --out")
 
 
 def _train(words: str, seed: int, args: argparse.Namespace, measure: Measure, module: str) -> Row:

@@ -37,7 +37,7 @@ def build(testset: PlainTestset, out: Path, *, reset: bool = False, progress: bo
     """
     protocol, test_kernels = testset.protocol, testset.protocol.test_kernels
     target = out / f"{testset.name}_x{protocol.scale}"
-    check_target(target, protocol, reset)
+    check_target(target, testset, reset)
     manifest = read_manifest(target)
     partial = {name: target / f".{name}.partial" for name in lr_folders(protocol)}
     try:
@@ -61,8 +61,16 @@ def build(testset: PlainTestset, out: Path, *, reset: bool = False, progress: bo
     return target / MANIFEST
 
 
-def check_target(target: Path, protocol: Protocol, reset: bool) -> None:
-    """TestsetError if a folder that would be written exists."""
+def check_target(target: Path, testset: PlainTestset, reset: bool) -> None:
+    """TestsetError if a folder that would be written exists, or HR images are there that no LR would be made of."""
+    protocol, hr_folder = testset.protocol, target / testset.protocol.layout.hr_folder
+    for path in list_images(hr_folder) if hr_folder.is_dir() else ():
+        owners = [protocol.image_of(path.stem, test_kernel, hr=True) for test_kernel in protocol.test_kernels]
+        if any(owner and owner not in testset.images for owner in owners):
+            raise TestsetError(
+                f"{path} is of no image of {testset.folder}: delete {target}, or the HR and LR images in it that are "
+                "gone from there, or give another --out"
+            )
     existing = [folder for folder in lr_folders(protocol) if (target / folder).exists()]
     if existing and not reset:
         raise TestsetError(f"{target / existing[0]} exists already: give another --out, or --reset to replace it")
@@ -100,8 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 )
             for scale in dict.fromkeys(args.scales):
                 protocol = get_protocol(args.protocol, scale, args.noise, args.sv_mode)
-                check_target(args.out / f"{name}_x{scale}", protocol, args.reset)
                 jobs.append(PlainTestset(name, protocol, args.hr_dir / name))
+                check_target(args.out / f"{name}_x{scale}", jobs[-1], args.reset)
         for testset in jobs:
             print(build(testset, args.out, reset=args.reset))
     except (ValueError, OSError) as error:

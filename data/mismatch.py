@@ -32,7 +32,7 @@ def mismatches(trained_for: Mapping[str, Any], protocol: Protocol) -> list[str]:
         )
         if ours != theirs
     ]
-    if tested.noise > trained.noise:
+    if tested.noise > trained.noise and degradation.variance_range is not None:  # else it draws noise by itself
         found.append(f"trained with noise up to {trained.noise:g}, tested on {tested.noise:g}")
     return found + _kernel_mismatches(degradation, protocol)
 

@@ -122,6 +122,8 @@ def get_protocol(name: str, scale: int, noise: float = 0.0, sv_mode: int = 0) ->
     entry = PROTOCOLS[name]
     config = DegradationConfig(degradation=entry.degradation.name, scale=scale, noise=noise, sv_mode=sv_mode)
     if sv_mode:
+        if not entry.single_kernels(scale):
+            raise ValueError(f"--sv_mode {sv_mode} is a mode of cdsr-sv, not of {name}: leave out one of the two")
         return protocol_of_kernel(config)
     return Protocol(name, config, tuple(entry.test_kernels(scale)), entry.layout)
 

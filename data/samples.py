@@ -4,6 +4,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,17 @@ class Testset(Samples):
         image, test_kernel = divmod(index, len(self.protocol.test_kernels))
         with self._lock:
             return self._read(self.images[image], self.protocol.test_kernels[test_kernel])
+
+    @property
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """All that is read."""
+
+    @property
+    def versions(self) -> list[tuple[str, int, int]]:
+        """Place, size and time of change of each file: equal as long as the samples are."""
+        stats = [(str(path.resolve()), path.stat()) for path in self.files]
+        return [(place, stat.st_size, stat.st_mtime_ns) for place, stat in stats]
 
     @abstractmethod
     def _read(self, image: str, test_kernel: TestKernel) -> Sample:

@@ -28,6 +28,10 @@ class PlainTestset(Testset):
         self._paths = _by_stem(folder)
         super().__init__(name, protocol, list(self._paths))
 
+    @property
+    def files(self) -> list[Path]:
+        return list(self._paths.values())
+
     def _read(self, image: str, test_kernel: TestKernel) -> Sample:
         if self._kept is None or self._kept[0] != image:
             hr = read_hr(self._paths[image], self.protocol)
@@ -46,6 +50,10 @@ class PreparedTestset(Testset):
         self._lr = {name: _by_stem(folder / name) for name in lr_folders(protocol)}
         super().__init__(name, protocol, self._find_images(protocol))
         self._check_pairs()
+
+    @property
+    def files(self) -> list[Path]:
+        return [path for files in (self._hr, *self._lr.values()) for path in files.values()]
 
     def _find_images(self, protocol: Protocol) -> list[str]:
         """Names of the images that have a file of any test kernel."""

@@ -10,9 +10,11 @@ NAME.toml has `name`, `date`, `run`, `description` (what it was trained for), `d
 run went on after the weights that ship; and `[rows]`, the card's own table, with `limits`.
 """
 
+import argparse
 import json
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +114,9 @@ def read_run(folder: Path) -> tuple[dict[str, Any], int]:
     return settings, json.loads(last)["iteration"]
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the cards of everything that ships; returns the exit code."""
+    argparse.ArgumentParser(prog="python -m evaluation.cards", description=main.__doc__).parse_args(argv)
     for weights in sorted(FOLDER.glob("*.safetensors")):
         try:
             write_card(weights)

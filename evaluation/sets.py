@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from evaluation.profiling import Profile, model_cost
 from evaluation.results import Result, Summary, by_severity, precision_note, summarize, table, write_results
 from evaluation.rowlog import RowLog
 from evaluation.shard import Shard
-from inference.upscaler import Upscaler
+from inference.upscaler import VIEWS, Upscaler
 from utils.device import peak_memory, reset_peak_memory
 from utils.image import write_image
 from utils.run import environment, logger
@@ -53,11 +53,14 @@ def evaluate_sets(
     for warning in context["warnings"]:
         logger.warning("warning: %s", warning)
     cost = model_cost(upscaler.model, protocol.known_degradation(protocol.test_kernels[0])) if profile else None
+    if cost and upscaler.self_ensemble:
+        cost = replace(cost, multiply_adds=len(VIEWS) * cost.multiply_adds)
     results: dict[str, list[Result]] = {}
     summaries: dict[str, Summary] = {}
     columns: dict[str, dict[str, str]] = {}
     for stem, testset in testsets.items():
-        own = {"images": testset.keys, "saved": save_images, "profile": profile, "commit": facts["commit"]}
+        own = {"images": testset.keys, "files": testset.versions, "saved": save_images, "profile": profile}
+        own["commit"] = facts["commit"]
         indices = shard.indices(testset.keys)
         reset_peak_memory(device)
         rows = evaluate(

@@ -60,9 +60,9 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     facts = copy.with_suffix(".toml")
     facts.write_text("".join(line for line in facts.read_text().splitlines(True) if not line.startswith("run ")))
     monkeypatch.setattr(cards, "FOLDER", tmp_path)
-    assert cards.main() == 1
+    assert cards.main([]) == 1
     assert f"{facts} does not say 'run'" in capsys.readouterr().err
     facts.unlink()
-    assert cards.main() == 1
+    assert cards.main([]) == 1
     assert f"{facts} is missing" in capsys.readouterr().err
     assert not copy.with_suffix(".md").exists()

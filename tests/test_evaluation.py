@@ -363,3 +363,46 @@ def test_two_processes_give_what_one_gives(sets: Path, tmp_path: Path) -> None:
         subprocess.run([*start, *words, "--results", str(tmp_path / name)], cwd=ROOT, check=True, timeout=110)
     one, two = (next((tmp_path / name).glob("*.csv")).read_text().splitlines() for name in ("one", "two"))
     assert [line.split(",")[:4] for line in one] == [line.split(",")[:4] for line in two]
+
+
+def test_rows_of_other_images_are_not_gone_on_with(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    words = ("--test_path", sets, "--test_sets", "Tiny", "--sig", 1.2)
+    with monkeypatch.context() as patch:
+        patch.setattr("evaluation.sets.write_results", interrupt)
+        assert run(*words, "--results", tmp_path / "out") == 130
+    write_image(sets / "Tiny" / "p1.png", image(9, 50, 61))
+    for name in ("out", "fresh"):
+        assert run(*words, "--results", tmp_path / name) == 0
+    gone_on, fresh = (read_rows(next((tmp_path / name).glob("*.csv"))) for name in ("out", "fresh"))
+    assert [row.values for row in gone_on] == [row.values for row in fresh]
+
+
+def test_the_self_ensemble_costs_eight_times_as_much(sets: Path, tmp_path: Path) -> None:
+    counts = []
+    for flag in ((), ("--self_ensemble",)):
+        words = ("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", "--sig", 1.2, "--profile")
+        assert run(*words, "--model", "CDSR_S", *flag) == 0
+        counts.append(json.loads(next((tmp_path / "out").glob("*.json")).read_text())["profile"]["multiply_adds"])
+    assert counts[1] == 8 * counts[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        ("--sample_mode bicubic", "--sample_mode"),
+        ("--blur_kernel 15", "--blur_kernel"),
+        ("--protocol cdsr --degradation dasr", "--degradation"),
+        ("--theta 0.785", "--theta"),
+        ("--protocol dasr-iso", None),
+        ("--sample_mode bicubic --blur_kernel 15 --sig 1.2", None),
+    ],
+)
+def test_options_that_the_protocol_overrules_are_named(
+    sets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, words: str, flag: str | None
+) -> None:
+    assert run("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", *words.split()) == 0
+    assert (f"{flag} has no effect" if flag else "") in caplog.text
+    assert caplog.text.count("has no effect") == (flag is not None)

@@ -53,6 +53,11 @@ def test_what_leaves_the_training_is_named(options: dict, protocol: tuple, messa
     assert any(message in line for line in found), found
 
 
+def test_weights_for_real_images_are_not_said_to_know_no_noise() -> None:
+    found = mismatches(trained(degradation="real", scale=4), get_protocol("cdsr", 4, 15))
+    assert found and not any("noise" in line for line in found)
+
+
 def test_a_published_file_says_nothing_of_its_training() -> None:
     assert mismatches({}, get_protocol("cdsr", 2)) == [UNKNOWN]
     assert "cannot be read" in mismatches({"degradation": "jpeg"}, get_protocol("cdsr", 2))[0]

@@ -186,3 +186,11 @@ def test_a_report_without_ssim_has_none(tmp_path: Path) -> None:
     captions = re.findall(r"<div>([0-9.]+) dB(.*?)<span", text)
     assert len(captions) == 19  # the two best, and two more under each kernel where so many are left
     assert all(rest.strip() == "" for _, rest in captions)
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for name, psnr in (("p", 36.0), ("q", 35.0)):
+        write_result(tmp_path / name / "out", "Set5", psnr)
+    (group,) = read_groups([tmp_path / "p" / "out", tmp_path / "q" / "out"])
+    ours = {row.run: row.values["Set5"][0] for row in group.rows if row.is_ours}
+    assert ours == {str(tmp_path / "p" / "out"): 36.0, str(tmp_path / "q" / "out"): 35.0}

@@ -296,3 +296,15 @@ def test_the_command_runs(hr_dir, tmp_path):
     command = [sys.executable, "-m", "data.build_testset", *build_arguments(hr_dir, tmp_path, "--scales", "4")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
     assert done.stdout.strip() == str(tmp_path / "Tiny_x4" / "manifest.json")
+
+
+@pytest.mark.parametrize("more", [("--reset",), ("--noise", "15")])
+def test_hr_images_that_are_gone_are_told_before_anything_is_written(hr_dir, prepared, tmp_path, capsys, more):
+    fewer = tmp_path / "fewer"
+    shutil.copytree(hr_dir / "Tiny", fewer / "Tiny")
+    (fewer / "Tiny" / "é.png").unlink()
+    before = {path: path.read_bytes() for path in prepared.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit):
+        build_main(build_arguments(fewer, prepared, "--scales", "2", *more))
+    assert "é_1.0_1.0_0.0.png is of no image of" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in prepared.rglob("*") if path.is_file()} == before

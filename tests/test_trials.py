@@ -87,3 +87,18 @@ def test_a_trial_that_fails_stops_the_comparison(tmp_path: Path, monkeypatch: py
     with pytest.raises(SystemExit, match="it failed"):
         run_trials({"good": "--x", "bad": "--bad"}, args, trials.validation)
     assert json.loads(args.out.read_text())["rows"]["good"] == [{"dB": 10.0}]
+
+
+def test_trials_of_other_options_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "_train", lambda *_: {"dB": 10.0})
+    args = argparse.Namespace(out=tmp_path / "rows.json", seeds=1, jobs=1, budget=500, dir_data=Path("here"))
+    run_trials({"a": "--x"}, args, trials.validation)
+    before = args.out.read_text()
+    args.seeds, args.dir_data = 2, Path("there")
+    for budget, words in ((2000, "--x"), (500, "--y")):
+        args.budget = budget
+        with pytest.raises(SystemExit, match="give another --out"):
+            run_trials({"a": words}, args, trials.validation)
+    assert args.out.read_text() == before
+    args.budget = 500
+    assert len(run_trials({"a": "--x", "b": "--y"}, args, trials.validation)["a"]) == 2

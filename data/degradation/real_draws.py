@@ -72,7 +72,8 @@ def draw_operations(generator: np.random.Generator, scale: int, largest_side: in
     for index, ranges in enumerate(rounds(scale)):
         shrink = scale if index else _first_shrink(generator, scale)
         method = str(generator.choice(list(METHODS)))
-        own: list[Operation] = [] if shrink == 1 else [Resize(shrink, method)]
+        # The second resizing is there at scale 1, too: the first may have left another size.
+        own: list[Operation] = [Resize(shrink, method)] if index or shrink != 1 else []
         if generator.random() < BLUR_RATE:
             own.append(Blur(draw_kernel(generator, ranges.sd, largest_side)))
         if generator.random() < NOISE_RATE:

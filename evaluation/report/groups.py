@@ -115,10 +115,14 @@ class Group:
 
     @property
     def methods(self) -> dict[tuple[str, str], list[Evaluation]]:
-        """Ours by (method, run), in the order of the sets."""
+        """Ours by (method, run), in the order of the sets; a run is its whole path where others share its name."""
+        folders: dict[str, set[Path]] = {}
+        for one in self.evaluations:
+            folders.setdefault(one.run, set()).add(one.path.parent)
         methods: dict[tuple[str, str], list[Evaluation]] = {}
         for one in sorted(self.evaluations, key=lambda one: self.sets.index(one.set_name)):
-            methods.setdefault((one.method, one.run), []).append(one)
+            run = one.run if len(folders[one.run]) == 1 else str(one.path.parent)
+            methods.setdefault((one.method, run), []).append(one)
         return methods
 
     @property
