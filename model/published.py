@@ -1,4 +1,4 @@
-"""The published checkpoint naming, mapped to and from the names of this project (DESIGN.md, section 4).
+"""The published checkpoint naming, mapped to and from the names of this project.
 
 A published file, of CDSR or of DASR, is a plain state dict: `G.*` is the SR network, `E.encoder_q.*` the encoder.
 Training checkpoints of CDSR's code and all files of DASR's also hold `E.encoder_k.*`, `E.queue` and `E.queue_ptr`,
