@@ -88,7 +88,8 @@ def measure(root: Path, protocol_name: str, scale: int, test_set: str, work: Pat
     device = torch.device("cpu")
     testset = load_testset(root, test_set, protocol)
     stem = work / f"{test_set}_x{scale}_{protocol.slug}_{model}"
-    row_log = RowLog(stem, {"protocol": protocol.describe(), "model": model, "images": testset.keys})
+    settings = {"protocol": protocol.describe(), "model": model, "images": testset.keys, "files": testset.versions}
+    row_log = RowLog(stem, {**settings, "commit": environment()["commit"]})
     upscaler = Upscaler(create_model(model, scale))
     rows = evaluate(upscaler, testset, device=device, name=stem.name, row_log=row_log)
     groups = {"all": rows}

@@ -48,7 +48,7 @@ class Embeddings:
     @property
     def collapsed(self) -> bool:
         """Whether all codes are equal: the encoder then tells nothing."""
-        return code_spread(torch.from_numpy(self.codes)) <= COLLAPSED
+        return len(self.codes) > 1 and code_spread(torch.from_numpy(self.codes)) <= COLLAPSED
 
     @property
     def points(self) -> Points:

@@ -75,6 +75,11 @@ def test_codes_that_are_all_equal_are_called_so(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "codes.json").read_text())["collapsed"]
 
 
+def test_one_code_alone_has_not_collapsed() -> None:
+    own = embeddings(1.0, 1.0)
+    assert not Embeddings(own.codes[:1], own.kernels[:1], own.images[:1]).collapsed
+
+
 def test_collecting_leaves_out_what_cannot_be_read() -> None:
     model = create_model("CDSR_S", 2).eval()
 
