@@ -88,7 +88,6 @@ def train(args: Options) -> None:
     folder = open_run(args)
     run_logger = RunLogger(folder, use_tensorboard=args.use_tb_logger, is_silent=distributed.rank() > 0)
     try:
-        run_logger.describe_run(vars(args))
         trainer = Trainer(
             training_step=training_step,
             make_loader=lambda start, num_steps: build_training_batches(
@@ -109,6 +108,7 @@ def train(args: Options) -> None:
         )
         if state is not None:
             trainer.load_state(state)
+        run_logger.describe_run(vars(args))
         for line in lines:
             logger.warning("%s", line)
         logger.info("run %s on %s: %s", folder, device, args)

@@ -138,9 +138,17 @@ class Trainer:
         num_steps = self.schedule.num_epochs * self.schedule.steps_per_epoch - self.step
         batches = iter(self.make_loader(self.step, num_steps) if num_steps else ())
         with StopRequest() as stop:
-            while self.progress.epoch <= self.schedule.num_epochs:
-                self._train_one_epoch(batches, stop)
-                self._finish_epoch()
+            try:
+                while self.progress.epoch <= self.schedule.num_epochs:
+                    self._train_one_epoch(batches, stop)
+                    self._finish_epoch()
+            except RuntimeError as error:  # the loader raises it by a signal, in the middle of whatever runs then
+                if not str(error).startswith("DataLoader worker"):
+                    raise
+                raise TrainingStopped(
+                    f"{str(error).strip()}; {self._kept()}; where memory or /dev/shm is short, give fewer "
+                    "--n_threads; go on with --resume -1"
+                ) from error
 
     def _train_one_epoch(self, batches: Iterator[Any], stop: StopRequest) -> None:
         progress, num_steps = self.progress, self.schedule.steps_per_epoch
@@ -269,6 +277,7 @@ class Trainer:
             **self.training_step.state_dict(),
             "random": random_states(),
             "progress": vars(self.progress),
+            "steps_per_epoch": self.schedule.steps_per_epoch,
             "model_files": self.model_files.state_dict(),
         }
         try:
@@ -277,12 +286,26 @@ class Trainer:
             raise self._cannot_write(self.states.folder, error) from error
 
     def _cannot_write(self, path: Path, error: OSError) -> TrainingStopped:
+        return TrainingStopped(
+            f"cannot write {path}: {error}; {self._kept()}; free some space and go on with --resume -1"
+        )
+
+    def _kept(self) -> str:
         states = self.states.paths()
-        kept = f"the last good state is {states[-1]}" if states else "no state was saved yet"
-        return TrainingStopped(f"cannot write {path}: {error}; {kept}; free some space and go on with --resume -1")
+        return f"the last good state is {states[-1]}" if states else "no state was saved yet"
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go back to where a state was saved; log rows of later steps are dropped."""
+        """Go back to where a state was saved; log rows of later steps are dropped.
+
+        Raises:
+            ValueError: it is of another model, optimiser or queue, or its epochs are of another length.
+        """
+        steps = state.get("steps_per_epoch", self.schedule.steps_per_epoch)  # older states do not say it
+        if steps != self.schedule.steps_per_epoch:
+            raise ValueError(
+                f"the state to resume has epochs of {steps} steps, not {self.schedule.steps_per_epoch}: give "
+                f"--test_every {steps}"
+            )
         self.training_step.load_state_dict(state)
         restore_random_states(state["random"])
         self.progress = Progress(**state["progress"])

@@ -44,7 +44,7 @@ class LmdbSource:
 
     Arrays are read-only views of the memory map. The file is opened once in a process, read-only and without LMDB's
     lock table, so that a forked worker shares nothing but its pages. ValueError for a file that is missing,
-    truncated or not made by `data.build_lmdb`.
+    truncated, damaged or not made by `data.build_lmdb`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,9 +54,8 @@ class LmdbSource:
         self.sizes = np.array([(image["height"], image["width"]) for image in images], np.int64).reshape(-1, 2)
         self._keys = [image_key(i) for i in range(len(images))]
         self._reader: lmdb.Transaction | None = None
-        transaction = _transaction(self.path)
         for name, key, (height, width) in zip(self.names, self._keys, self.sizes, strict=True):
-            value = transaction.get(key)
+            value = _get(self.path, key)
             if value is None or len(value) != height * width * 3:
                 raise ValueError(f"{self.path}: the pixels of {name} are not whole; {_REBUILD}")
 
@@ -109,8 +108,15 @@ def _transaction(path: Path) -> lmdb.Transaction:
     return _transactions[key]
 
 
+def _get(path: Path, key: bytes) -> Any:
+    try:
+        return _transaction(path).get(key)
+    except lmdb.Error as error:  # a page is not what it was, as in a file fetched in part
+        raise ValueError(f"{path} is damaged ({error}); {_REBUILD}") from error
+
+
 def _read_metadata(path: Path) -> list[dict[str, Any]]:
-    value = _transaction(path).get(METADATA_KEY)
+    value = _get(path, METADATA_KEY)
     try:
         metadata = json.loads(bytes(value)) if value is not None else {}
         recognised = metadata["format"] == FORMAT and metadata["version"] == VERSION

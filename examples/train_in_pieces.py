@@ -2,7 +2,7 @@
 
 Each call trains for some minutes with the options of `main.py`, then leaves in the folder what the next call needs, on
 this machine or another: the packed state in parts of 15 MiB, the logs, and the best weights in 16 bits. A call on a
-machine that still has the run goes on from its exact state.
+machine that still has the run goes on from its exact state, unless another machine has got further.
 """
 
 import argparse
@@ -21,12 +21,12 @@ LOGS = ("setting.json", "environment.json", "metrics.jsonl", "train.log")
 
 
 def take_up(carry: Path, run: Path) -> bool:
-    """Make the run ready to be resumed, from its own state or the carried one; returns whether there is any."""
-    if StateStore(run / "state").paths():
-        return True
-    if not (carry / MANIFEST).is_file():
-        return False
-    state = unpack(read_parts(carry))
+    """Make the run ready to be resumed, from its own state or a later one carried; returns whether there is any."""
+    own = StateStore(run / "state").paths()
+    packed = read_parts(carry) if (carry / MANIFEST).is_file() else None
+    if packed is None or (own and step_of(own[-1]) >= packed["step"]):
+        return bool(own)
+    state = unpack(packed)
     for name in LOGS:
         if (carry / name).is_file():
             run.mkdir(parents=True, exist_ok=True)
@@ -37,11 +37,16 @@ def take_up(carry: Path, run: Path) -> bool:
     return True
 
 
+def step_of(state: Path) -> int:
+    """The global step in the name of a state's file."""
+    return int(state.stem.rpartition("_")[2])
+
+
 def leave(run: Path, carry: Path, moments: str) -> None:
     """Put into the folder what the next piece needs."""
     carry.mkdir(parents=True, exist_ok=True)
     state, path, _ = StateStore(run / "state").load()
-    packed = {**pack(state, moments=moments), "step": int(path.stem.rpartition("_")[2])}
+    packed = {**pack(state, moments=moments), "step": step_of(path)}
     parts = write_parts(carry, packed)
     for name in LOGS:
         if (run / name).is_file():
@@ -64,7 +69,10 @@ def train_a_piece(argv: list[str] | None = None) -> int:
     parser.add_argument("words", nargs="+", metavar="OPTIONS", help="of main.py, after --")
     args = parser.parse_args(argv)
     run = parse_options(args.words).run_folder
-    more = ["--resume", "-1"] if take_up(args.carry, run) else []
+    try:
+        more = ["--resume", "-1"] if take_up(args.carry, run) else []
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     code = main.main([*args.words, "--time_limit", args.time_limit, *more])
     if code == 0 and torch.cuda.is_available():
         print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")

@@ -441,6 +441,19 @@ def test_truncated_lmdb_is_an_error_not_a_crash(packed):
             open_source(short, PATCH)
 
 
+def test_damaged_lmdb_is_an_error_of_one_line(packed):
+    """A file of full length with a page of zeros, as a download in part leaves it."""
+    content, page = packed.read_bytes(), 4096
+    leaf = next(  # pages begin with their number, and a leaf's flag is 2
+        start
+        for start in range(0, len(content), page)
+        if content[start : start + 12] == (start // page).to_bytes(8, "little") + b"\0\0\2\0"
+    )
+    packed.write_bytes(content[:leaf] + bytes(page) + content[leaf + page :])
+    with pytest.raises(ValueError, match=r"HR\.lmdb is damaged .*MDB_CORRUPTED.*; make it again"):
+        open_source(packed, PATCH)
+
+
 def write_lmdb(path: Path, content: dict[bytes, bytes]) -> Path:
     with lmdb.open(str(path), subdir=False, lock=False) as environment, environment.begin(write=True) as writer:
         for key, value in content.items():

@@ -211,6 +211,18 @@ def test_sigkill_of_two_processes_changes_nothing(photographs: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_launcher_alone_saves_the_state(photographs: Path, number: signal.Signals) -> None:
+    process = start_until("[3/100000]", photographs, "--test_every", "100000")
+    process.send_signal(number)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "go on with --resume -1" in message
+    states = StateStore(photographs.parent / "experiment" / "tiny_x2_s-fold_aniso" / "state")
+    assert states.load()[0]["progress"]["step_in_epoch"] >= 3
+
+
+@pytest.mark.slow
 def test_a_rank_that_dies_stops_the_others_within_a_minute(photographs: Path) -> None:
     process = start_until("[3/100000]", photographs, "--test_every", "100000")
     os.kill(processes(photographs)[-1], signal.SIGKILL)

@@ -1,7 +1,9 @@
 """Packed states: each number within its block's step, and a run that goes on from one on another machine."""
 
+import errno
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 import main
 from examples.train_in_pieces import train_a_piece
 from tests.test_trainer import RUN, final_state, photographs, rows, tiny
+from trainer import Trainer
 from training.muon import Muon
 from training.packed_state import (
     BLOCK,
@@ -98,6 +101,50 @@ def test_a_damaged_or_missing_part_is_refused(tmp_path: Path) -> None:
     part.unlink()
     with pytest.raises(CheckpointError, match="no whole packed state"):
         read_parts(tmp_path)
+
+
+def test_a_full_disk_keeps_the_packed_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    write_parts(tmp_path, {"a": torch.zeros(5000)}, part_bytes=9000)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fail)
+        with pytest.raises(OSError, match="full"):
+            write_parts(tmp_path, {"a": torch.ones(5000)}, part_bytes=9000)
+    assert torch.equal(read_parts(tmp_path)["a"], torch.zeros(5000))
+    parts = write_parts(tmp_path, {"a": torch.ones(5000)}, part_bytes=9000)
+    assert torch.equal(read_parts(tmp_path)["a"], torch.ones(5000))
+    assert set(tmp_path.iterdir()) == {*parts, tmp_path / MANIFEST}
+
+
+def test_a_damaged_carried_state_is_one_line(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (part,) = write_parts(tmp_path / "carry", {"step": 1})
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(SystemExit):
+        train_a_piece(["--carry", str(tmp_path / "carry"), "--", *tiny(photographs)])
+    assert "its hash differs; fetch its parts again" in capsys.readouterr().err
+
+
+def test_a_machine_takes_up_what_another_one_did_since(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    starts: list[int] = []
+    original = Trainer.load_state
+
+    def load_state(trainer: Trainer, state: dict[str, Any]) -> None:
+        original(trainer, state)
+        starts.append(trainer.step)
+
+    monkeypatch.setattr(Trainer, "load_state", load_state)
+    for machine, num_epochs in (("first", 1), ("other", 2), ("first", 3), ("first", 4)):
+        (tmp_path / machine).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / machine)
+        words = tiny(photographs, "--epochs_encoder", "-1", "--test_every", "2", "--epochs_sr", str(num_epochs))
+        assert train_a_piece(["--carry", str(tmp_path / "carry"), "--", *words]) == 0
+    assert starts == [2, 4, 6]
 
 
 def test_pieces_on_two_machines_make_one_run(

@@ -2,10 +2,13 @@
 
 import json
 import math
+import multiprocessing
+import os
 import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -314,19 +317,36 @@ def test_images_that_vanish_cost_no_step(
     assert_same(final_state(), expected)
 
 
+def test_a_loading_process_that_dies_is_one_line(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kill_workers() -> None:
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid or 0, signal.SIGKILL)
+        time.sleep(1)  # the loader is told by a signal
+
+    at_step(monkeypatch, 5, kill_workers)
+    assert main.main(tiny(photographs, "--n_threads", "1", "--test_every", "4")) == 1
+    assert "DataLoader worker" in caplog.messages[-1] and "epoch_00002_step_000000004.pt" in caplog.messages[-1]
+    assert final_state()["progress"]["epoch"] == 2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ("--queue_size 64", "give --queue_size as the run had it"),
         ("--optimizer SGD", "is of the optimiser Adam, not SGD"),
+        ("--test_every 2", "has epochs of 4 steps, not 2: give --test_every 4"),
     ],
 )
 def test_a_state_of_other_options_is_refused(
     photographs: Path, caplog: pytest.LogCaptureFixture, change: str, message: str
 ) -> None:
     assert main.main(tiny(photographs, "--epochs_sr", "1")) == 0
+    before = rows("iteration"), StateStore(RUN / "state").paths(), (RUN / "setting.json").read_text()
     assert main.main(tiny(photographs, "--resume", "-1", *change.split())) == 1
     assert message in caplog.messages[-1]
+    assert (rows("iteration"), StateStore(RUN / "state").paths(), (RUN / "setting.json").read_text()) == before
 
 
 def test_decays_given_at_a_resume_hold(photographs: Path) -> None:
@@ -369,6 +389,7 @@ def test_signals_to_a_real_process_save_the_state(photographs: Path, stop_signal
         (["--pre_train", "nowhere.pt"], "no checkpoint at nowhere.pt"),
         (["--resume", "-1"], "no whole file of a state to resume"),
         (["--sig1", "2", "--sig2", "1"], "a training draws kernels from a range"),
+        (["--sv_mode", "1", "--epochs_teacher", "1"], "has no kernel to tell: leave out --epochs_teacher"),
     ],
 )
 def test_what_the_user_did_wrong_is_one_line(

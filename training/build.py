@@ -17,7 +17,7 @@ from model.variant import Variant, variant_of
 from training.ema import ExponentialMovingAverage
 from training.optimizers import OPTIMIZERS
 from training.schedule import Schedule
-from training.step import StepConfig, TrainingStep
+from training.step import NO_KERNEL, StepConfig, TrainingStep
 
 NUM_FITTED_KERNELS = 10_000
 
@@ -93,6 +93,8 @@ def build_network(
         raise ValueError(f"--model {args.model} has nothing to train; give CDSR, CDSR_S, DASR or DASR_S")
     if isinstance(model, NonBlind):
         tell_kernels(model, degradation)
+    elif args.epochs_teacher or args.d_weight:
+        require_kernel(degradation)
     if resumed:
         require_fit(model, resumed, "the state to resume")
     if args.pre_train:
@@ -115,6 +117,12 @@ def tell_kernels(model: NonBlind, degradation: Degradation) -> None:
     if known_degradation is None:
         raise ValueError("an oracle is told one kernel an image: give --sv_mode 0, or --model CDSR")
     model.fit_kernels(known_degradation.kernels)
+
+
+def require_kernel(degradation: Degradation) -> None:
+    """Refuse, with a ValueError, what cannot be told to a teacher or a head, before an epoch is spent on it."""
+    if degradation.known_degradation(degradation.draw(1, torch.Generator())) is None:
+        raise ValueError(f"--degradation {degradation.name} has no kernel to tell: {NO_KERNEL}")
 
 
 def build_schedule(args: argparse.Namespace, *, is_contrastive: bool = True) -> Schedule:

@@ -145,19 +145,22 @@ def _unpack_moments(slot: _State) -> dict[str, Tensor]:
 
 
 def write_parts(folder: Path, packed: _State, *, part_bytes: int = PART_BYTES) -> list[Path]:
-    """Write a packed state as files of at most `part_bytes`, and a manifest; older parts there are removed."""
+    """Write a packed state as files of at most `part_bytes`, and a manifest; then remove the older parts.
+
+    Until the manifest is replaced the older state stays whole, since every state names its parts by its hash.
+    """
     buffer = io.BytesIO()
     torch.save(packed, buffer)
     content = buffer.getvalue()
-    for old in folder.glob("packed_state.*.bin"):
-        old.unlink()
+    digest = hashlib.sha256(content).hexdigest()
     paths = []
     for number, start in enumerate(range(0, len(content), part_bytes)):
-        paths.append(folder / f"packed_state.{number}.bin")
+        paths.append(folder / f"packed_state.{digest[:8]}.{number}.bin")
         with replacing(paths[-1]) as temporary:
             temporary.write_bytes(content[start : start + part_bytes])
-    manifest = {"parts": [path.name for path in paths], "sha256": hashlib.sha256(content).hexdigest()}
-    write_json(folder / MANIFEST, manifest)
+    write_json(folder / MANIFEST, {"parts": [path.name for path in paths], "sha256": digest})
+    for old in set(folder.glob("packed_state.*.bin")).difference(paths):
+        old.unlink()
     return paths
 
 

@@ -7,9 +7,8 @@ several parts (`--split_batch`, a frozen encoder), which DistributedDataParallel
 little to send.
 """
 
+import logging
 import os
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
@@ -17,10 +16,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from utils.signals import StopRequest
-
 TIMEOUT = timedelta(minutes=30)
 """A process that does not answer for this long stops the run; of one that dies, torchrun tells at once."""
+
+logger = logging.getLogger("cdsr")
 
 
 def is_launched() -> bool:
@@ -29,12 +28,22 @@ def is_launched() -> bool:
 
 
 def launch(num_processes: int, script: str, words: Sequence[str]) -> int:
-    """Run a script in several processes of this machine by torchrun; returns its exit code."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={num_processes}"]
-    with StopRequest() as stop:  # torchrun hears the signals too, and lets the processes save their state
-        process = subprocess.Popen([*command, script, *words])
-        code = process.wait()
-    return 128 + stop.number if stop.number else code
+    """Run a script in several processes of this machine by torchrun; returns the exit code.
+
+    This process is torchrun's, so that a signal to it alone reaches the others once, and they save their state.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main
+
+    try:
+        main(["--standalone", f"--nproc_per_node={num_processes}", script, *words])
+    except SignalException as stop:
+        return 128 + stop.sigval
+    except ChildFailedError as error:
+        logger.error("%s", error)
+        return 1
+    return 0
 
 
 def initialize(device: torch.device, timeout: timedelta = TIMEOUT) -> None:
