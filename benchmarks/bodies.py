@@ -1,10 +1,12 @@
 """Bodies of a small SR network at equal time: `python -m benchmarks.bodies --dir_data … --out F`.
 
 Each learns under the true kernel, for as many steps as the first body's budget takes: the time of a step is measured
-first, all bodies taking turns. A body is written features x blocks x residual blocks of a block.
+first, all bodies taking turns, and a file that is gone on with keeps its steps. A body is written features x blocks x
+residual blocks of a block.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -12,7 +14,7 @@ import torch
 
 import main as training
 from benchmarks.train_step import compare
-from benchmarks.trials import ANY_TRUTH, SIGMAS_X2, run_trials, table, trial_parser, validation
+from benchmarks.trials import ANY_TRUTH, SIGMAS_X2, known_words, run_trials, table, trial_parser, validation
 from evaluation.profiling import model_cost
 from model import CDSR_S_SIZE, register
 from model.cdsr import CDSRSize
@@ -51,6 +53,12 @@ def step_of(body: str, args: argparse.Namespace, device: torch.device) -> Callab
     return step
 
 
+def epoch_of(words: str) -> int:
+    """Steps of an epoch that words for main.py name; 0: none."""
+    told = re.findall(r"--test_every (\d+)", words)
+    return int(told[-1]) if told else 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Time and train every body, print the table; `train` and words for main.py train one."""
     argv = sys.argv[1:] if argv is None else argv
@@ -64,12 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = select_device(args.device)
     bodies = [BODIES[0], *(body for body in args.bodies if body != BODIES[0])]
     times = compare({body: step_of(body, args, device) for body in bodies}, device, rounds=20)
+    known = known_words(args.out)
     words, columns = {}, {}
     for body, row in zip(bodies, times, strict=True):
-        num_steps = round(args.budget * row["ratio"])
-        words[body] = f"{SIGMAS_X2} {RECIPE} --model {body} --test_every {num_steps // args.epochs}"
+        epoch = epoch_of(known.get(body, "")) or round(args.budget * row["ratio"]) // args.epochs
+        words[body] = f"{SIGMAS_X2} {RECIPE} --model {body} --test_every {epoch}"
         cost = model_cost(Oracle(scale=2, size=size_of(body)), ANY_TRUTH).columns()
-        columns[body] = {**cost, "time of a step": f"{1 / row['ratio']:.2f}", "steps": str(num_steps)}
+        columns[body] = {**cost, "time of a step": f"{1 / row['ratio']:.2f}", "steps": str(epoch * args.epochs)}
     rows = run_trials(words, args, validation, module="benchmarks.bodies train")
     print(table(rows, columns, baseline=BODIES[0]))
     return 0

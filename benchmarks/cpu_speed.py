@@ -9,7 +9,9 @@ and `--backend openvino --precision bf16`, it adds what the faster one changes i
 
 import argparse
 import functools
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -75,6 +77,7 @@ def command_line(image: np.ndarray, folder: Path) -> tuple[float, float]:
     run = subprocess.run(
         [sys.executable, "-c", script, *words, "--results", str(folder / "out")],
         cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
         capture_output=True,
         text=True,
         check=True,
@@ -133,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = [
         "# Upscaling on a CPU",
         "",
-        f"- command: `python -m benchmarks.cpu_speed {' '.join(facts['command'][1:])}`",
+        f"- command: `python -m benchmarks.cpu_speed {shlex.join(facts['command'][1:])}`",
         f"- commit: {facts['commit']}",
         f"- versions: Python {facts['python']}, PyTorch {facts['torch']}, OpenVINO {_openvino_version()}",
         f"- hardware: {facts['processor']}, {args.threads} thread(s), flags: {', '.join(cpu_flags())}",

@@ -8,6 +8,7 @@ changes in PSNR and SSIM.
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -131,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = [
         "# Speed of the evaluation on a CPU",
         "",
-        f"- command: `python -m benchmarks.evaluation_speed {' '.join(facts['command'][1:])}`",
+        f"- command: `python -m benchmarks.evaluation_speed {shlex.join(facts['command'][1:])}`",
         f"- commit: {facts['commit']}",
         f"- versions: Python {facts['python']}, PyTorch {facts['torch']}; {facts['platform']}",
         f"- hardware: {facts['processor']}, {args.threads} thread(s), flags: {', '.join(cpu_flags())}",

@@ -29,7 +29,7 @@ SIGMAS_X2 = "--scale 2 --sig_min 0.35 --sig_max 5"
 ANY_TRUTH = KnownDegradation(torch.zeros(1, 21, 21), torch.zeros(1))
 """For counting the cost of a model that has to be told."""
 
-MAY_CHANGE = {"dir_data", "test_path", "out", "seeds", "jobs", "device", "arms", "baseline"}
+MAY_CHANGE = {"dir_data", "test_path", "out", "seeds", "jobs", "device", "arms", "baseline", "bodies", "recipes"}
 """Options that a file of rows may be gone on with, whatever they were."""
 
 Row = dict[str, float]
@@ -82,6 +82,11 @@ def run_trials(
             record = {"options": options, "variants": words_of, "rows": rows, "environment": environment()}
             write_json(args.out, record)
     return {name: rows[name] for name in variants}
+
+
+def known_words(out: Path) -> dict[str, str]:
+    """Words of the variants in a file of rows, by name; none where there is no file."""
+    return json.loads(out.read_text()).get("variants", {}) if out.is_file() else {}
 
 
 def _require_same(known: Mapping[str, Any], options: Mapping[str, Any], variants: Mapping[str, str], out: Path) -> None:

@@ -26,14 +26,17 @@ VERDICTS = ("worse", "alike", "better")  # than bicubic, as the page orders them
 
 
 def build_upscalers(words: Sequence[str], scale: int) -> dict[str, Upscaler]:
-    """Make models ready, by their captions; words: bicubic, NAME=WEIGHTS, or NAME: its shipped weights."""
+    """Make models ready, by their captions, files of one name by their paths.
+
+    words: bicubic, NAME=WEIGHTS, or NAME: its shipped weights.
+    """
     upscalers = {}
     for word in words:
         name, _, given = word.partition("=")
         path = Path(given) if given else pretrained_path(name, scale)
         is_bare = name.startswith("bicubic")
         model, metadata = (create_model(name, scale), {}) if is_bare else open_model(name, scale, path)
-        caption = name if is_bare else path.stem
+        caption = name if is_bare else path.stem if path.stem not in upscalers else str(path)
         upscalers[caption] = Upscaler(model.eval(), shift=grid_shift(model, metadata), centred=True)
     return upscalers
 

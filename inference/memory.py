@@ -1,5 +1,6 @@
 """How much memory is free, how much a tile takes, and when memory ran out."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -24,18 +25,25 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     groups = (
-        _cgroup("memory.max", "memory.current"),
-        _cgroup("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+        _cgroup("memory.max", "memory.current", "memory.stat"),
+        _cgroup("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
     )
     return min([psutil.virtual_memory().available, *(value for value in groups if value is not None)])
 
 
-def _cgroup(limit: str, used: str, root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What a control group leaves, of either version; None without a limit."""
+def _cgroup(limit: str, used: str, details: str, root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What a control group leaves, of either version; None without a limit.
+
+    Its use counts the files that the system keeps in memory, and gives up when the memory is needed.
+    """
     try:
-        return max(int((root / limit).read_text()) - int((root / used).read_text()), 0)
+        left = int((root / limit).read_text()) - int((root / used).read_text())
     except (OSError, ValueError):  # "max": no limit
         return None
+    with contextlib.suppress(OSError):
+        told = dict(line.split() for line in (root / details).read_text().splitlines())
+        left += int(told.get("total_inactive_file", told.get("inactive_file", 0)))  # the first: version 1, of all below
+    return max(left, 0)
 
 
 def bytes_per_pixel(model: nn.Module) -> int:

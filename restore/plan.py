@@ -11,6 +11,10 @@ from utils.image import IMAGE_SUFFIXES, MAX_PIXELS, Image
 from utils.image.files import FileFormat
 
 
+class TooLargeError(ValueError):
+    """A format does not hold so many pixels a side."""
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """How results are written.
@@ -62,10 +66,10 @@ def losses(image: Image, file_format: FileFormat, *, height: int, width: int, nu
     """Say in words for the user what the format lacks for `image`, enlarged to this size.
 
     Raises:
-        ValueError: it does not hold the size at all.
+        TooLargeError: it does not hold the size at all.
     """
     if max(height, width) > file_format.max_side:
-        raise ValueError(
+        raise TooLargeError(
             f"{file_format.name} holds at most {file_format.max_side} pixels a side, not {width}x{height}; "
             "give --format png"
         )

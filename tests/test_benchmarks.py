@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from torch import Tensor
 
 import main
 import test as program
-from benchmarks import ablation, encoders
+from benchmarks import ablation, cpu_speed, encoders
 from benchmarks.codes import CODE_SET, SR_SET, swapped_codes
 from data.samples import Sample, Samples
 from model import build_model, create_model
@@ -185,3 +186,16 @@ def test_every_encoder_compared_is_a_training() -> None:
     for name, arm in encoders.ARMS.items():
         options = parse_options(f"--scale 2 {encoders.RECIPE} {encoders.ALONE} {arm.words}".split())
         assert build_model(options, CPU).variant == arm.variant, name
+
+
+def test_the_command_line_is_timed_with_the_threads_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    told = []
+
+    def run(*_: object, env: dict[str, str], **__: object) -> SimpleNamespace:
+        told.append(env["OMP_NUM_THREADS"])
+        return SimpleNamespace(stdout="peak 1048576")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert cpu_speed.command_line(np.zeros((4, 4, 3), np.uint8), tmp_path)[1] == 1.0
+    assert told == ["3"]

@@ -35,3 +35,12 @@ def test_weights_for_real_images_are_a_column_of_their_own(tmp_path: Path, monke
     real = create_model("CDSR_S", 4, small._replace(compression=True))
     save_model(real, tmp_path / "cdsr_s_x4_real.safetensors", {})
     assert list(build_upscalers(usual_models(4), 4)) == ["bicubic", "cdsr_s_x4", "cdsr_s_x4_real"]
+
+
+def test_weights_of_one_name_are_a_column_each(tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "best.safetensors" for folder in "ab"]
+    for path in paths:
+        path.parent.mkdir()
+        save_model(create_model("CDSR_S", 2), path, {})
+    captions = build_upscalers(["bicubic", *(f"CDSR_S={path}" for path in paths)], 2)
+    assert list(captions) == ["bicubic", "best", str(paths[1])]

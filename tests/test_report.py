@@ -194,3 +194,30 @@ def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
     (group,) = read_groups([tmp_path / "p" / "out", tmp_path / "q" / "out"])
     ours = {row.run: row.values["Set5"][0] for row in group.rows if row.is_ours}
     assert ours == {str(tmp_path / "p" / "out"): 36.0, str(tmp_path / "q" / "out"): 35.0}
+
+
+def test_images_codes_and_rows_say_of_which_run_they_are(tmp_path: Path) -> None:
+    runs = [make_report(tmp_path / name, "--sig", "1").parent.parent.rename(tmp_path / name / name) for name in "pq"]
+    html = write_report(runs, tmp_path / "out").read_text()
+    titles = re.findall("<h3>(.*?)</h3>", html)
+    stem = "x2_cdsr_1.0_1.0_0.0_noise0_bicubic"
+    for name in "pq":
+        assert {f"{stem} ({name}): highest mean PSNR", name, f"x2 ({name})"} <= {*titles}
+        assert f"<summary>bicubic on Tiny ({name}, Tiny_{stem}.json)</summary>" in html
+        assert f"\\textbf{{bicubic}} ({name}) & " in (tmp_path / "out" / "report.tex").read_text()
+    assert len(titles) == len(set(titles))
+
+
+def test_training_of_runs_of_one_name_is_told_apart(tmp_path: Path) -> None:
+    runs = [make_report(tmp_path / name, "--sig", "1").parent.parent for name in "pq"]
+    html = write_report(runs, tmp_path / "out").read_text()
+    for run in runs:
+        assert f'alt="Losses and validation of {run}"' in html
+
+
+def test_kernels_alone_are_told_apart_in_the_csv_file(tmp_path: Path) -> None:
+    for number, label in enumerate(("k0", "k1")):
+        write_result(tmp_path / str(number), "Set5", 35.0 + number, labels=[label])
+    write_report([tmp_path / "0", tmp_path / "1"], tmp_path)
+    rows = csv.DictReader((tmp_path / "report.csv").open())
+    assert [(row["kernels"], row["psnr"]) for row in rows] == [("k0", "35.0"), ("k1", "36.0")]

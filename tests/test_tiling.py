@@ -218,10 +218,16 @@ def test_tiles_follow_the_free_memory(small_model, monkeypatch, tmp_path: Path):
     assert 0 < memory.free_bytes(cpu) < 1 << 45
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("1000\n")
-    assert memory._cgroup("memory.max", "memory.current", tmp_path) is None
+    files = "memory.max", "memory.current", "memory.stat"
+    assert memory._cgroup(*files, tmp_path) is None
     (tmp_path / "memory.max").write_text("5000\n")
-    assert memory._cgroup("memory.max", "memory.current", tmp_path) == 4000
+    assert memory._cgroup(*files, tmp_path) == 4000
+    # Files that the system keeps in memory count as used there, and are given up for us.
+    (tmp_path / "memory.stat").write_text("anon 100\nfile 900\ninactive_file 700\n")
+    assert memory._cgroup(*files, tmp_path) == 4700
+    (tmp_path / "memory.stat").write_text("inactive_file 0\ntotal_inactive_file 600\n")
+    assert memory._cgroup(*files, tmp_path) == 4600
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=7168))
     for left, free in ((None, 7168), (9000, 7168), (4000, 4000)):
-        monkeypatch.setattr(memory, "_cgroup", lambda limit, used, left=left: left)
+        monkeypatch.setattr(memory, "_cgroup", lambda *_, left=left: left)
         assert memory.free_bytes(cpu) == free

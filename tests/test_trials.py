@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import trials
+from benchmarks import bodies, recipes, trials
 from benchmarks.trials import run_trials, table
 
 
@@ -102,3 +102,28 @@ def test_trials_of_other_options_are_not_gone_on_with(tmp_path: Path, monkeypatc
     assert args.out.read_text() == before
     args.budget = 500
     assert len(run_trials({"a": "--x", "b": "--y"}, args, trials.validation)["a"]) == 2
+
+
+def test_bodies_and_recipes_are_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though a step takes another time now, and though fewer or more were compared before."""
+    monkeypatch.setattr(trials, "_train", lambda *_: {"validation": 30.0})
+    ratios = iter((1.25, 1.5, 0.5))
+    monkeypatch.setattr(
+        bodies, "compare", lambda calls, *_, **__: [{"ratio": 1.0}, *({"ratio": next(ratios)} for _ in [*calls][1:])]
+    )
+    words = ["--dir_data", "HR", "--budget", "100", "--device", "cpu", "--batch_size", "1", "--patch_size", "8"]
+    words += ["--out", str(tmp_path / "bodies.json")]
+    assert bodies.main([*words, "--seeds", "1", "--bodies", "64x2x4"]) == 0
+    assert bodies.main([*words, "--seeds", "2", "--bodies", "64x2x4", "96x1x4"]) == 0
+    known = json.loads((tmp_path / "bodies.json").read_text())
+    assert {name: text.split()[-1] for name, text in known["variants"].items()} == {
+        "64x2x6": "100",
+        "64x2x4": "125",
+        "96x1x4": "50",
+    }
+    assert {len(rows) for rows in known["rows"].values()} == {2}
+    words = ["recipes", "--dir_data", "HR", "--seeds", "1", "--out", str(tmp_path / "recipes.json")]
+    for name in ("paper", "Muon"):
+        monkeypatch.setattr(sys, "argv", [*words, "--recipes", name])
+        recipes.main()
+    assert len(json.loads((tmp_path / "recipes.json").read_text())["rows"]) == 4

@@ -2,16 +2,19 @@
 
 import importlib.util
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ import torch
 from PIL import Image
 
 import test as command_line
+from inference.upscaler import Upscaler
 from model import create_model, save_model
 from model.variant import Variant
 from tests.test_image_metadata import random_pixels, save_pil
@@ -139,6 +143,57 @@ def test_the_service_refuses_in_words_for_a_visitor(tmp_path, service):
     with pytest.raises(ValueError, match=r"cannot read half\.png") as error:
         service.upscale(half, "CDSR_S", 2)
     assert str(tmp_path) not in str(error.value)
+
+
+def test_a_result_too_large_for_its_format_is_a_png(tmp_path, service):
+    image = save_pil(tmp_path / "wide.webp", Image.new("RGB", (8200, 17)), lossless=True)
+    service.max_pixels = 200_000
+    service._upscalers["CDSR_S", 2] = Upscaler(create_model("bicubic", 2), centred=True)
+    path = service.upscale(image, "CDSR_S", 2).path
+    assert path.name == "wide_x2.png" and read_image(path).pixels.shape == (34, 16_400, 3)
+
+
+def test_too_little_memory_is_told(tmp_path, service, monkeypatch):
+    image = save_pil(tmp_path / "a.png", Image.new("L", (20, 20)))
+    monkeypatch.setattr("web.service.restore_image", lambda *_, **__: np.empty(1 << 58))
+    with pytest.raises(ValueError, match="not enough memory here for this image"):
+        service.upscale(image, "CDSR_S", 2)
+
+
+def test_weights_that_cannot_be_used_are_told_at_the_start(tmp_path):
+    with pytest.raises(ValueError, match="no checkpoint at"):
+        Service(torch.device("cpu"), tmp_path, weights={("CDSR_S", 2): tmp_path / "missing.pt"})
+
+
+def test_what_is_cancelled_stops_though_the_next_has_begun(tmp_path, service, monkeypatch):
+    """Gradio calls `upscale` again as soon as the work before is cancelled, while that still runs."""
+    gradio = pytest.importorskip("gradio")
+    from web.page import build_page
+
+    tiles: queue.Queue[str] = queue.Queue()
+    go_on = {"first": threading.Event(), "second": threading.Event()}
+
+    def work(path: Path, model: str, scale: int, on_tile: Callable[[int, int], None], **_: object) -> None:
+        tiles.put(path.name)
+        assert go_on[path.name].wait(60)
+        on_tile(1, 2)
+        raise ValueError("went on")
+
+    monkeypatch.setattr(service, "upscale", work)
+    functions = {block.fn.__name__: block.fn for block in build_page(service, queue_size=2).fns.values() if block.fn}
+    request = SimpleNamespace(session_hash="visitor")
+    progress = lambda *_, **__: None  # noqa: E731
+    with ThreadPoolExecutor(2) as pool:
+        futures = {}
+        for name in go_on:
+            futures[name] = pool.submit(functions["upscale"], name, "CDSR_S", 2, 1.0, request, progress)
+            assert tiles.get(timeout=60) == name
+            if name == "first":
+                functions["cancel"](request)
+        for name, message in (("first", "No result was kept"), ("second", "went on")):
+            go_on[name].set()
+            with pytest.raises(gradio.Error, match=message):
+                futures[name].result(timeout=60)
 
 
 def test_cancelling_stops_at_the_next_tile(tmp_path, service):

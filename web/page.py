@@ -1,5 +1,6 @@
 """The page itself, in Gradio: image in; slider, code and file out. No font, script or counter from outside."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ footer {display: none !important}
 
 def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
     """Lay out the page; one image is upscaled at a time, the others wait in a queue."""
-    cancelling = set[str]()  # sessions whose work is to stop
+    stopping: dict[str, threading.Event] = {}  # of each session that has work, whether its latest is to stop
 
     def check(upload: str) -> tuple[str | None, gr.Image, str]:
         try:
@@ -48,12 +49,12 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         scales = service.scales(model)
         return gr.Radio(choices=[(f"×{scale}", scale) for scale in scales], value=scales[0])
 
-    def watch(session: str, progress: gr.Progress) -> Callable[[int, int], None]:
+    def watch(stop: threading.Event, progress: gr.Progress) -> Callable[[int, int], None]:
         """Show the time left after each tile, or stop there."""
         start = time.monotonic()
 
         def on_tile(done: int, total: int) -> None:
-            if session in cancelling:
+            if stop.is_set():
                 raise Cancelled
             left = time_left(time.monotonic() - start, done, total)
             progress((done, total), desc=f"upscaling, {left}" if left else "upscaling", unit="tiles")
@@ -61,7 +62,8 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         return on_tile
 
     def cancel(request: gr.Request) -> str:
-        cancelling.add(request.session_hash)
+        if work := stopping.get(request.session_hash):
+            work.set()
         return "Cancelled."
 
     def upscale(
@@ -74,14 +76,17 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
     ) -> tuple[tuple[np.ndarray, np.ndarray], str, str, gr.Image, str, gr.Column]:
         if upload is None:
             raise gr.Error("Drop an image first.", title="No image", print_exception=False)
-        cancelling.discard(request.session_hash)
+        # Of this call: Gradio begins the next one of a session before the one cancelled has come to its next tile.
+        work = stopping[request.session_hash] = threading.Event()
         try:
-            on_tile = watch(request.session_hash, progress)
-            result = service.upscale(Path(upload), model, scale, on_tile, strength=strength)
+            result = service.upscale(Path(upload), model, scale, watch(work, progress), strength=strength)
         except Cancelled as error:
             raise gr.Error("No result was kept.", title="Cancelled", print_exception=False) from error
         except (ValueError, OSError) as error:
             raise gr.Error(str(error), title="Not upscaled", print_exception=False) from error
+        finally:
+            if stopping.get(request.session_hash) is work:
+                del stopping[request.session_hash]
         images = (result.bicubic, result.restored)
         estimate = result.estimate
         kernel = gr.Image(visible=False) if estimate is None else gr.Image(draw_kernel(estimate), visible=True)

@@ -17,10 +17,11 @@ import torch
 
 from data.degradation import SCALES
 from inference.backend import choose_backend
+from inference.memory import is_out_of_memory
 from inference.upscaler import Upscaler, grid_shift
 from model import MODELS, check_blind, create_model, network_of, open_model
 from model.pretrained import pretrained_path
-from restore.plan import OutputOptions, plan
+from restore.plan import OutputOptions, TooLargeError, plan
 from restore.restore import network_input, restore_file, restore_image
 from restore.sources import Source
 from utils.device import resolve_precision
@@ -77,7 +78,7 @@ class Service:
         weights: files by model name and scale, beside the shipped ones.
 
     Raises:
-        ValueError: there are no weights at all, or a model has to be told the degradation.
+        ValueError: there are no weights at all, those given cannot be used, or a model has to be told the degradation.
     """
 
     def __init__(
@@ -96,10 +97,11 @@ class Service:
         self.weights = _shipped_weights() | (weights or {})
         if not self.weights:
             raise ValueError("no weights are shipped in experiment/pretrained; name some with --pre_train")
-        for name, _ in weights or {}:
-            check_blind(network_of(name))
         self._upscalers: dict[tuple[str, int], Upscaler] = {}
         self._busy = threading.Lock()
+        for name, scale in weights or {}:
+            check_blind(network_of(name))
+            self._upscaler(name, scale)  # what is wrong with the file is said now, and not to a visitor
 
     def models(self) -> list[str]:
         """Names of the models with weights; those for blur alone, and for blur and white noise, stand apart."""
@@ -147,7 +149,7 @@ class Service:
         on_tile: called with the number of tiles done and of all; what it raises ends the work there.
 
         Raises:
-            ValueError: as `check`, or there are no weights for that model and scale.
+            ValueError: as `check`, there are no weights for that model and scale, or too little memory.
         """
         self.check(path)
         if (model, scale) not in self.weights:
@@ -158,14 +160,27 @@ class Service:
         with self._busy:
             upscaler = self._upscaler(model, scale)
             upscaler.strength = strength
-            options = OutputOptions(suffix=f"_x{scale}", max_pixels=self.max_pixels)
-            source = Source(path, Path(path.name))
-            [(_, target)] = plan([source], self.folder / "results" / uuid.uuid4().hex, options)
             try:
-                restore_file(path, target, upscaler, self.device, options, on_tile=on_tile)
+                target = self._restore(path, upscaler, on_tile)
                 return self._result(path, target, upscaler, time.monotonic() - start)
             except ValueError as error:
                 raise ValueError(str(error).replace(str(path), path.name)) from error
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise ValueError("There is not enough memory here for this image; shrink it first") from error
+
+    def _restore(self, path: Path, upscaler: Upscaler, on_tile: Callable[[int, int], None] | None) -> Path:
+        """Write a result in the image's own format, as PNG where that does not hold its size; returns where it is."""
+        options = OutputOptions(suffix=f"_x{upscaler.scale}", max_pixels=self.max_pixels)
+        source = Source(path, Path(path.name))
+        [(_, target)] = plan([source], self.folder / "results" / uuid.uuid4().hex, options)
+        try:
+            restore_file(path, target, upscaler, self.device, options, on_tile=on_tile)
+        except TooLargeError:
+            target = target.with_suffix(".png")
+            restore_file(path, target, upscaler, self.device, options, on_tile=on_tile)
+        return target
 
     def _upscaler(self, model: str, scale: int) -> Upscaler:
         if (model, scale) not in self._upscalers:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +31,18 @@ class Card:
     bicubic: float
 
 
-def comparisons(folders: Iterable[Path]) -> list[tuple[str, list[Card]]]:
-    """All showcases in folders of results: a title and the cards of the best images, then of each kernel's worst."""
+def comparisons(folders: Mapping[Path, str]) -> list[tuple[str, list[Card]]]:
+    """All showcases in folders of results: a title and the cards of the best images, then of each kernel's worst.
+
+    folders: with what their runs are called.
+    """
     parts: dict[str, list[Card]] = {}
-    for folder in (path for results in folders for path in sorted(results.glob("showcase_*"))):
+    found = [(run, path) for results, run in folders.items() for path in sorted(results.glob("showcase_*"))]
+    for run, folder in found:
+        title = f"{folder.name.removeprefix('showcase_')} ({run})"
         for entry in read_showcase(folder):
             words = "highest mean PSNR" if entry.group == "best" else f"lowest PSNR under kernel {entry.kernel}"
-            parts.setdefault(f"{folder.name.removeprefix('showcase_')}: {words}", []).append(_card(folder, entry))
+            parts.setdefault(f"{title}: {words}", []).append(_card(folder, entry))
     return list(parts.items())
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,13 @@ class Evaluation:
         return float(100 * (psnr - min(all_psnr)) / (max(all_psnr) - min(all_psnr)))
 
 
+def names_of_runs(evaluations: Iterable[Evaluation]) -> dict[Path, str]:
+    """What the run of each folder of results is called: its name, its whole path where others share that."""
+    runs = {one.path.parent: one.run for one in evaluations}
+    shared = Counter(runs.values())
+    return {folder: run if shared[run] == 1 else str(folder) for folder, run in runs.items()}
+
+
 @dataclass(frozen=True)
 class Row:
     """A method in a table: its (PSNR, SSIM) by set."""
@@ -115,14 +123,11 @@ class Group:
 
     @property
     def methods(self) -> dict[tuple[str, str], list[Evaluation]]:
-        """Ours by (method, run), in the order of the sets; a run is its whole path where others share its name."""
-        folders: dict[str, set[Path]] = {}
-        for one in self.evaluations:
-            folders.setdefault(one.run, set()).add(one.path.parent)
+        """Ours by (method, run), in the order of the sets; runs are called as in `names_of_runs`."""
+        names = names_of_runs(self.evaluations)
         methods: dict[tuple[str, str], list[Evaluation]] = {}
         for one in sorted(self.evaluations, key=lambda one: self.sets.index(one.set_name)):
-            run = one.run if len(folders[one.run]) == 1 else str(one.path.parent)
-            methods.setdefault((one.method, run), []).append(one)
+            methods.setdefault((one.method, names[one.path.parent]), []).append(one)
         return methods
 
     @property

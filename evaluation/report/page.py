@@ -2,7 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,21 @@ from markupsafe import Markup
 
 from evaluation.plots import curves
 from evaluation.report.comparisons import comparisons, data_uri
-from evaluation.report.groups import Group
+from evaluation.report.groups import Group, names_of_runs
 from evaluation.report.tables import format_pair
 
 
 def to_html(groups: Sequence[Group], runs: Sequence[Path]) -> str:
     """Fill the templates, one for each part; a part without content is left out."""
     evaluations = [one for group in groups for one in group.evaluations]
-    folders = list(dict.fromkeys(one.path.parent for one in evaluations))
+    folders = names_of_runs(evaluations)
     parts = {
         "Results": groups,
         "By kernel": [group for group in groups if len(group.labels) > 1],
         "Images": comparisons(folders),
         "Training": _training([*runs, *(folder.parent for folder in folders)]),
         "What the encoder learnt": _embeddings(folders),
-        "What was measured": evaluations,
+        "What was measured": [(one, folders[one.path.parent]) for one in evaluations],
     }
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -55,12 +56,13 @@ def _signed(value: float, decimals: int) -> Markup:
 
 
 def _training(folders: Iterable[Path]) -> list[tuple[str, str]]:
-    """Name and curves of the runs that have metrics.jsonl."""
+    """Name, whole path where others share it, and curves of the runs that have metrics.jsonl."""
     parts = []
-    for folder in dict.fromkeys(folder.resolve() for folder in folders):
-        path = folder / "metrics.jsonl"
-        if not path.is_file():
-            continue
+    paths = [folder / "metrics.jsonl" for folder in dict.fromkeys(folder.resolve() for folder in folders)]
+    paths = [path for path in paths if path.is_file()]
+    shared = Counter(path.parent.name for path in paths)
+    for path in paths:
+        name = path.parent.name if shared[path.parent.name] == 1 else str(path.parent)
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
         with tempfile.TemporaryDirectory() as temporary:
             target = Path(temporary) / "curves.png"
@@ -68,21 +70,24 @@ def _training(folders: Iterable[Path]) -> list[tuple[str, str]]:
                 curves(rows, target)
             except ValueError:  # nothing to draw yet
                 continue
-            parts.append((folder.name, data_uri(target.read_bytes(), "png")))
+            parts.append((name, data_uri(target.read_bytes(), "png")))
     return parts
 
 
-def _embeddings(folders: Iterable[Path]) -> list[tuple[str, dict[str, Any], str, str]]:
-    """Title, probes, maps of the codes and estimated kernels (or ""), as `test.py --embeddings` wrote them."""
-    paths = [path for folder in folders for path in sorted(folder.glob("embeddings_*.json"))]
+def _embeddings(folders: Mapping[Path, str]) -> list[tuple[str, dict[str, Any], str, str]]:
+    """Title, probes, maps of the codes and estimated kernels (or ""), as `test.py --embeddings` wrote them.
+
+    folders: of results, with what their runs are called.
+    """
+    paths = [(run, path) for folder, run in folders.items() for path in sorted(folder.glob("embeddings_*.json"))]
     return [
         (
-            path.stem.removeprefix("embeddings_"),
+            f"{path.stem.removeprefix('embeddings_')} ({run})",
             json.loads(path.read_text(encoding="utf-8")),
             _picture(path.with_suffix(".png")),
             _picture(path.with_name(path.stem + "_kernels.png")),
         )
-        for path in paths
+        for run, path in paths
         if path.with_suffix(".png").is_file()
     ]
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 
 from evaluation.report.groups import Group, Pair, Row
@@ -63,7 +64,7 @@ def _signed(pair: Pair) -> str:
 
 
 def to_csv(groups: Sequence[Group]) -> str:
-    """One line a method and set."""
+    """One line a method and set; `kernels` is their number, the name of one alone."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -73,14 +74,18 @@ def to_csv(groups: Sequence[Group]) -> str:
                 if name not in row.values:
                     continue
                 source = "measured" if row.is_ours else "published"
-                what = [group.protocol, group.scale, f"{group.noise:g}", len(group.labels)]
+                kernels = group.labels[0] if len(group.labels) == 1 else len(group.labels)
+                what = [group.protocol, group.scale, f"{group.noise:g}", kernels]
                 values = [*row.values[name], *group.difference(row, name)]
                 writer.writerow([*what, row.method, source, row.run, name, *values])
     return text.getvalue()
 
 
 def to_latex(groups: Sequence[Group]) -> str:
-    """One table a group, for the packages booktabs and xcolor; ours in bold, differences in green and red."""
+    """One table a group, for the packages booktabs and xcolor; ours in bold, differences in green and red.
+
+    Runs are named where they share a method.
+    """
     return "% \\usepackage{booktabs,xcolor}\n" + "\n".join(_latex_table(group) for group in groups)
 
 
@@ -92,8 +97,10 @@ def _latex_table(group: Group) -> str:
         " & ".join(["Method", *map(_escape, group.sets)]) + " \\\\",
         "\\midrule",
     ]
+    shared = Counter(row.method for row in group.rows if row.is_ours)
     for row in group.rows:
         cells = [f"\\textbf{{{_escape(row.method)}}}" if row.is_ours else _escape(row.method)]
+        cells[0] += f" ({_escape(row.run)})" if row.is_ours and shared[row.method] > 1 else ""
         for name in group.sets:
             psnr, _ = group.difference(row, name)
             text = format_pair(row.values.get(name)).replace(" ", "").replace("–", "--")
