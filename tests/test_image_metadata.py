@@ -269,6 +269,14 @@ def test_16_bit_tiff_may_have_0_for_white(tmp_path):
     assert np.array_equal(read_image(tmp_path / "a.tif").pixels, 65535 - pixels)
 
 
+def test_a_transparent_level_of_16_bit_grey_is_alpha(tmp_path):
+    pixels = random_pixels(1, 16)
+    PILImage.fromarray(pixels[:, :, 0]).save(tmp_path / "a.png", transparency=int(pixels[3, 4, 0]))
+    image = read_image(tmp_path / "a.png").pixels
+    assert image.dtype == np.uint16 and np.array_equal(image[:, :, :1], pixels)
+    assert np.array_equal(image[:, :, 1:], np.where(pixels == pixels[3, 4], 0, 65535))
+
+
 @pytest.mark.parametrize(
     ("fourth", "expected"),
     [

@@ -169,6 +169,8 @@ def _read_pixels(opened: PILImage.Image, file: BinaryIO) -> np.ndarray:
         pixels = np.asarray(opened).astype(np.uint16)[:, :, None]  # of either byte order
         if _tiff_tag(opened, 262, 1) == 0:  # 0 is white, which Pillow heeds in 8 bits alone
             pixels = 65535 - pixels
+        if "transparency" in opened.info:  # the one level that is, in PNG
+            pixels = np.dstack([pixels, np.where(pixels == opened.info["transparency"], 0, 65535).astype(np.uint16)])
     elif "16-bit" in kinds and opened.mode not in ("P", "CMYK"):
         pixels = _read_16_bit_colour(file)
         if "LA" in stored_as and pixels.shape[2] == 4:  # OpenCV repeats grey
