@@ -16,8 +16,7 @@ import main
 from option import parse_options
 from training.packed_state import MANIFEST, MOMENTS, pack, read_parts, unpack, write_parts
 from utils.checkpoint import StateStore, load_weights, save_weights
-
-LOGS = ("setting.json", "environment.json", "metrics.jsonl", "train.log")
+from utils.run import LOGS
 
 
 def take_up(carry: Path, run: Path) -> bool:

@@ -117,6 +117,8 @@ def test_a_run_that_failed_before_its_first_step_need_not_be_reset(tmp_path: Pat
     RunLogger(run).close()
     prepare_run(run, reset=False, resume=False)
     run_logger = RunLogger(run)
+    with pytest.raises(ValueError, match="holds a run already"):  # one that has just begun
+        prepare_run(run, reset=False, resume=False)
     run_logger.metrics({"pixel": 3.5}, step=1)
     run_logger.close()
     with pytest.raises(ValueError, match="holds a run already"):

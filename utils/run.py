@@ -18,20 +18,21 @@ from utils.files import replacing, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = Path("experiment")
+LOGS = ("setting.json", "environment.json", "metrics.jsonl", "train.log")
+"""What a run writes of itself, beside its weights and states."""
 
 logger = logging.getLogger("cdsr")
 
 
 def prepare_run(folder: Path, *, reset: bool, resume: bool) -> None:
-    """Make the folder of a run, or take that of one which failed before it measured anything.
+    """Make the folder of a run.
 
     `results/`, where `test.py` writes, is no run and stays.
 
     Raises:
         ValueError: it holds a run already, and neither `--reset` nor `--resume` is given.
     """
-    has_more = folder.is_dir() and any(path.name != "results" for path in folder.iterdir())
-    exists = has_more and not _is_stillborn(folder)
+    exists = folder.is_dir() and any(path.name != "results" for path in folder.iterdir())
     if exists and reset:
         shutil.rmtree(folder)
     elif exists and not resume:
@@ -39,12 +40,6 @@ def prepare_run(folder: Path, *, reset: bool, resume: bool) -> None:
             f"{folder} holds a run already; go on with --resume -1, delete it with --reset, or name another by --save"
         )
     folder.mkdir(parents=True, exist_ok=True)
-
-
-def _is_stillborn(folder: Path) -> bool:
-    """Whether a run opened its logs and then came to nothing."""
-    metrics = folder / "metrics.jsonl"
-    return metrics.is_file() and not metrics.stat().st_size and not (folder / "state").exists()
 
 
 def environment() -> dict[str, Any]:
@@ -137,7 +132,7 @@ class RunLogger:
         self._metrics = path.open("a", encoding="utf-8")
 
     def close(self) -> None:
-        """Flush and let go of the files."""
+        """Flush and let go of the files; of a run that measured and saved nothing, none are left."""
         if self.is_silent:
             return
         logger.removeHandler(self._handler)
@@ -145,6 +140,11 @@ class RunLogger:
         self._metrics.close()
         if self._writer:
             self._writer.close()
+        metrics = self.folder / "metrics.jsonl"
+        if metrics.is_file() and not metrics.stat().st_size and not (self.folder / "state").exists():
+            for name in LOGS:
+                (self.folder / name).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / "tb_logger", ignore_errors=True)
 
 
 def log_to_console(*, is_silent: bool = False) -> None:
