@@ -14,7 +14,7 @@ import torch
 
 import main as training
 from benchmarks.train_step import compare
-from benchmarks.trials import ANY_TRUTH, SIGMAS_X2, known_words, run_trials, table, trial_parser, validation
+from benchmarks.trials import ANY_TRUTH, SIGMAS_X2, read_trials, run_trials, table, trial_parser, validation
 from evaluation.profiling import model_cost
 from model import CDSR_S_SIZE, register
 from model.cdsr import CDSRSize
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = select_device(args.device)
     bodies = [BODIES[0], *(body for body in args.bodies if body != BODIES[0])]
     times = compare({body: step_of(body, args, device) for body in bodies}, device, rounds=20)
-    known = known_words(args.out)
+    known = read_trials(args.out).get("variants", {})
     words, columns = {}, {}
     for body, row in zip(bodies, times, strict=True):
         epoch = epoch_of(known.get(body, "")) or round(args.budget * row["ratio"]) // args.epochs

@@ -67,7 +67,7 @@ def run_trials(
         measure: called with the folder of each run, before it is deleted.
         module: what trains, as after `python -m`; it takes the words of `main.py`.
     """
-    known = json.loads(args.out.read_text()) if args.out.is_file() else {}
+    known = read_trials(args.out)
     rows: dict[str, list[Row]] = known.get("rows", {})
     _require_same(known, vars(args), variants, args.out)
     words_of = known.get("variants", {}) | dict(variants)
@@ -84,9 +84,9 @@ def run_trials(
     return {name: rows[name] for name in variants}
 
 
-def known_words(out: Path) -> dict[str, str]:
-    """Words of the variants in a file of rows, by name; none where there is no file."""
-    return json.loads(out.read_text()).get("variants", {}) if out.is_file() else {}
+def read_trials(out: Path) -> dict[str, Any]:
+    """What `run_trials` wrote: options, variants, rows and environment; empty where there is no file."""
+    return json.loads(out.read_text()) if out.is_file() else {}
 
 
 def _require_same(known: Mapping[str, Any], options: Mapping[str, Any], variants: Mapping[str, str], out: Path) -> None:

@@ -59,8 +59,7 @@ def evaluate_sets(
     summaries: dict[str, Summary] = {}
     columns: dict[str, dict[str, str]] = {}
     for stem, testset in testsets.items():
-        own = {"images": testset.keys, "files": testset.versions, "saved": save_images, "profile": profile}
-        own["commit"] = facts["commit"]
+        own = {"images": testset.keys, "files": testset.versions, "commit": facts["commit"]}
         indices = shard.indices(testset.keys)
         reset_peak_memory(device)
         rows = evaluate(
@@ -71,7 +70,7 @@ def evaluate_sets(
             metrics=measures,
             on_result=functools.partial(_save, stem) if save_images else None,
             indices=indices,
-            row_log=RowLog(stem, {**context, **own}, part=shard.rank),
+            row_log=RowLog(stem, {**context, **own, "saved": save_images, "profile": profile}, part=shard.rank),
             overlap=not profile,
             progress=shard.is_first,
         )

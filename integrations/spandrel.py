@@ -60,11 +60,9 @@ class BlindArchitecture(Architecture[Network]):
 def upscale(model: Network, image: Tensor) -> Tensor:
     """Upscale an image (1, 3, H, W) in [0, 1] to (1, 3, scale*H, scale*W) in [0, 1], with the same centre.
 
-    spandrel hands on tensors without a file's metadata, so that the grid is that of published weights; but a head that
-    reads compression has learnt on real images, which lie on the grid of interpolation.
+    spandrel hands on tensors without a file's metadata, so that the grid is what the model assumes then.
     """
-    is_real = model.has_variants and model.variant.compression
-    upscaler = Upscaler(model, shift=0 if is_real else grid_shift(model, {}), centred=True)
+    upscaler = Upscaler(model, shift=grid_shift(model, {}), centred=True)
     return upscaler(image * RGB_RANGE) / RGB_RANGE
 
 

@@ -137,11 +137,11 @@ class CDSR(Network):
 
     is_contrastive = True
     has_variants = True
-    assumes_s_fold = True
 
     def __init__(self, *, scale: int, size: CDSRSize | None = None, variant: Variant | None = None) -> None:
         super().__init__()
         size, variant = size or CDSRSize(), variant or Variant()
+        self.assumes_s_fold = not variant.compression  # which is learnt on real images, on the grid of interpolation
         head = partial(DegradationHead, size.code_dim, size.code_dim, scale=scale, compression=variant.compression)
         self.scale = scale
         self.size = size

@@ -26,8 +26,8 @@ class Network(nn.Module):
     is_contrastive: ClassVar[bool] = False
     is_non_blind: ClassVar[bool] = False
     has_variants: ClassVar[bool] = False
-    assumes_s_fold: ClassVar[bool] = False
 
+    assumes_s_fold: bool = False
     scale: int
     size: Any
     encoder: Any

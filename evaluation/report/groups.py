@@ -78,9 +78,13 @@ class Evaluation:
 
 def names_of_runs(evaluations: Iterable[Evaluation]) -> dict[Path, str]:
     """What the run of each folder of results is called: its name, its whole path where others share that."""
-    runs = {one.path.parent: one.run for one in evaluations}
-    shared = Counter(runs.values())
-    return {folder: run if shared[run] == 1 else str(folder) for folder, run in runs.items()}
+    return told_apart({one.path.parent: one.run for one in evaluations})
+
+
+def told_apart(names: Mapping[Path, str]) -> dict[Path, str]:
+    """Each folder's name, its whole path where others share that."""
+    shared = Counter(names.values())
+    return {folder: name if shared[name] == 1 else str(folder) for folder, name in names.items()}
 
 
 @dataclass(frozen=True)

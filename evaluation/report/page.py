@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from markupsafe import Markup
 
 from evaluation.plots import curves
 from evaluation.report.comparisons import comparisons, data_uri
-from evaluation.report.groups import Group, names_of_runs
+from evaluation.report.groups import Group, names_of_runs, told_apart
 from evaluation.report.tables import format_pair
 
 
@@ -58,12 +57,10 @@ def _signed(value: float, decimals: int) -> Markup:
 def _training(folders: Iterable[Path]) -> list[tuple[str, str]]:
     """Name, whole path where others share it, and curves of the runs that have metrics.jsonl."""
     parts = []
-    paths = [folder / "metrics.jsonl" for folder in dict.fromkeys(folder.resolve() for folder in folders)]
-    paths = [path for path in paths if path.is_file()]
-    shared = Counter(path.parent.name for path in paths)
-    for path in paths:
-        name = path.parent.name if shared[path.parent.name] == 1 else str(path.parent)
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    runs = {folder: folder.name for folder in map(Path.resolve, folders) if (folder / "metrics.jsonl").is_file()}
+    for folder, name in told_apart(runs).items():
+        text = (folder / "metrics.jsonl").read_text(encoding="utf-8")
+        rows = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
         with tempfile.TemporaryDirectory() as temporary:
             target = Path(temporary) / "curves.png"
             try:
