@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from data import build_degradation, build_training_batches, build_validation_samples
+from data import build_batches, build_degradation, open_images
 from data.degradation import Degradation
+from data.validation import ValidationSet
 from model import save_model
 from model.network import Network
 from option import Options, parse_options
@@ -81,7 +82,9 @@ def train(args: Options) -> None:
     unread = unread_options(args, model, degradation)
     for name in sorted(unread.keys() & args.given.keys()):
         logger.warning("--%s has no effect: %s", name, unread[name])
-    samples = build_validation_samples(args, degradation)
+    schedule = build_schedule(args, is_contrastive=model.is_contrastive)
+    images, held_out = open_images(args)
+    batches = build_batches(args, images, device, rank=distributed.rank(), world_size=distributed.world_size())
     variant = model.variant._asdict() if model.has_variants else {}
     args = args.replace(**variant)
     metadata = {"model": args.model, **variant, **degradation.describe()}
@@ -90,17 +93,10 @@ def train(args: Options) -> None:
     try:
         trainer = Trainer(
             training_step=training_step,
-            make_loader=lambda start, num_steps: build_training_batches(
-                args,
-                start_step=start,
-                num_steps=num_steps,
-                rank=distributed.rank(),
-                world_size=distributed.world_size(),
-                device=device,
-            ),
-            validate=Validator(samples, precision=args.precision, device=device),
+            batches=batches,
+            validate=Validator(ValidationSet(held_out, degradation), precision=args.precision, device=device),
             save_model=lambda model, path: save_model(model, path, metadata),
-            schedule=build_schedule(args, is_contrastive=model.is_contrastive),
+            schedule=schedule,
             run_logger=run_logger,
             print_every=args.print_every,
             save_models=args.save_models,

@@ -77,7 +77,7 @@ class Trainer:
 
     Args:
         training_step: the model and all that changes with a batch.
-        make_loader: given the first step and the number of steps, yields batches as `training_step` takes them.
+        batches: given the steps to come, yields the batch of each as `training_step` takes it.
         validate: measures a model in evaluation mode.
         save_model: writes a model's weights to a path.
         schedule: phases and learning rates.
@@ -92,7 +92,7 @@ class Trainer:
         self,
         *,
         training_step: TrainingStep,
-        make_loader: Callable[[int, int], Iterable[Any]],
+        batches: Callable[[range], Iterable[Any]],
         validate: Callable[[Any], Validation],
         save_model: Callable[[Any, Path], None],
         schedule: Schedule,
@@ -102,14 +102,12 @@ class Trainer:
         time_limit: float = math.inf,
     ) -> None:
         self.training_step, self.device = training_step, training_step.device
-        self.make_loader, self.validate = make_loader, validate
+        self.batches, self.validate = batches, validate
         self.schedule, self.run_logger, self.print_every = schedule, run_logger, print_every
         self.states = StateStore(run_logger.folder / "state")
         self.model_files = ModelFiles(run_logger.folder / "model", save_model, keep_all=save_models)
         self.progress = Progress()
         self._time_limit, self._deadline = time_limit, time.monotonic() + time_limit
-        if schedule.decay_type == "time" and distributed.world_size() > 1:
-            raise ValueError("--decay_type time is for one process: the clocks of several differ")
 
     @property
     def step(self) -> int:
@@ -135,8 +133,8 @@ class Trainer:
             logger.info("nothing to do: the schedule's %d epochs are done", self.schedule.num_epochs)
             return
         # A run that stopped after its last step has none left, but is still to be validated.
-        num_steps = self.schedule.num_epochs * self.schedule.steps_per_epoch - self.step
-        batches = iter(self.make_loader(self.step, num_steps) if num_steps else ())
+        steps = range(self.step, self.schedule.num_epochs * self.schedule.steps_per_epoch)
+        batches = iter(self.batches(steps) if steps else ())
         with StopRequest() as stop:
             try:
                 while self.progress.epoch <= self.schedule.num_epochs:

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from benchmarks.trials import table
-from data import build_degradation, build_training_batches, build_validation_samples
+from data import build_batches, build_degradation, open_images
+from data.validation import ValidationSet
 from option import parse_options
 from training.build import build_schedule, build_training_step
 from training.packed_state import pack, unpack
@@ -45,16 +46,14 @@ def go_on(name: str, state: dict[str, Any], options: argparse.Namespace, num_ste
     start = (epoch - 1) * schedule.steps_per_epoch + first
     phase = schedule.phase(epoch)
     training_step.set_phase(phase)
-    batches = build_training_batches(
-        options, num_steps=num_steps, start_step=start, rank=0, world_size=1, device=device
-    )
+    images, held_out = open_images(options)
+    batches = build_batches(options, images, device)
     losses = []
-    for index, hr_pairs in enumerate(batches):
+    for index, hr_pairs in enumerate(batches(range(start, start + num_steps))):
         rate = schedule.learning_rate(epoch, first + index) * min(1.0, (index + 1) / max(warmup, 1))
         losses.append(training_step(hr_pairs, step=start + index, phase=phase, learning_rate=rate)["pixel"].item())
     training_step.model.eval()
-    samples = build_validation_samples(options, degradation)
-    validate = Validator(samples, precision=options.precision, device=device)
+    validate = Validator(ValidationSet(held_out, degradation), precision=options.precision, device=device)
     return losses, validate(training_step.model).psnr
 
 

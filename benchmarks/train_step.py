@@ -153,7 +153,7 @@ def measure_data(args: argparse.Namespace) -> list[dict]:
         build_lmdb(Path(folder, "HR"), Path(folder, "hr.lmdb"), progress=False)
         for name, path, cache in (("2K PNG, decoded", "HR", 0), ("LMDB", "hr.lmdb", 0)):
             source = open_source(Path(folder, path), patch, cache)
-            crops = TrainingSet(source, seed=0, batch_size=args.batch_size, patch=patch, num_steps=50)
+            crops = TrainingSet(source, seed=0, batch_size=args.batch_size, patch=patch)
             num_batches = 1 if name.startswith("2K") else 40
             crops[0]
             start = time.perf_counter()

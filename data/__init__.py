@@ -2,8 +2,9 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,54 +18,75 @@ from data.protocols import get_protocol, protocol_of_kernel
 from data.resident import ResidentCrops
 from data.sources import CACHE_BYTES, FolderSource, ImageSource, open_source
 from data.training_set import TrainingSet
-from data.validation import ValidationSet
 from data.workers import init_worker
 
 logger = logging.getLogger("cdsr")
 
 
-def build_train_loader(
-    args: Namespace, *, num_steps: int, start_step: int = 0, rank: int = 0, world_size: int = 1
-) -> DataLoader[torch.Tensor | Pairs]:
-    """Loader of the batches of steps `start_step` to `start_step` + `num_steps`, each as `TrainingSet` gives it.
+def open_images(args: Namespace) -> tuple[ImageSource, ImageSource]:
+    """The images to train on, and those held out for validation.
 
-    Iterate over it once, through all epochs: each `iter()` starts its workers afresh at `start_step`. args: dir_data,
-    data_train, data_range, patch_size and context (LR pixels), scale, batch_size and batch_encoder (of all
-    ranks), epochs_encoder, test_every, n_threads (workers), seed, no_augment, positive, and those of the
-    degradation. Workers leave SIGINT and SIGTERM to the process that started them.
+    args: dir_data, data_train, data_range, patch_size and context (LR pixels), scale, n_threads (workers),
+    data_resident.
     """
-    cache_bytes = CACHE_BYTES // max(1, args.n_threads)
-    training_set = _build_training_set(args, cache_bytes, num_steps, start_step, rank, world_size)
-    decoded_bytes = int(training_set.source.sizes.prod(axis=1).sum()) * 3
-    if isinstance(training_set.source, FolderSource) and decoded_bytes > cache_bytes:
+    cache_bytes = 0 if args.data_resident else CACHE_BYTES // max(1, args.n_threads)
+    source = open_source(Path(args.dir_data), _side(args), cache_bytes, args.data_train)
+    decoded_bytes = int(source.sizes.prod(axis=1).sum()) * 3
+    if isinstance(source, FolderSource) and decoded_bytes > cache_bytes > 0:
         logger.info(
             "%s: %.1f GB of pixels do not stay in memory, so that most crops decode a whole image; to avoid it: "
             "python -m data.build_lmdb --dir_data %s --out FILE.lmdb",
             *(args.dir_data, decoded_bytes / 1e9, args.dir_data),
         )
+    train, validation = split_range(args.data_range, len(source.names))
+    return source.select(train), source.select(validation)
+
+
+def build_batches(
+    args: Namespace, images: ImageSource, device: torch.device, *, rank: int = 0, world_size: int = 1
+) -> Callable[[range], Iterable[torch.Tensor | Pairs]]:
+    """The batches of a training: given its steps to come, what yields the batch of each, as `TrainingSet` has it.
+
+    They are loaded by workers, or cut on the device where `--data_resident` asks for it. args: patch_size and context
+    (LR pixels), scale, batch_size and batch_encoder (of all ranks), epochs_encoder, test_every, n_threads,
+    data_resident, seed, no_augment, positive, and those of the degradation.
+    """
+    degradation = build_degradation(args)
+    own = PairDegradation(degradation, args.seed, same_degradation=args.positive != "c")
+    training_set = TrainingSet(
+        images,
+        seed=args.seed,
+        batch_size=args.batch_size,
+        patch=_side(args),
+        first_batch_size=args.batch_encoder or args.batch_size,
+        num_first_steps=max(args.epochs_encoder, 0) * args.test_every,
+        augment=not args.no_augment,
+        same_image=args.positive != "d",
+        rank=rank,
+        world_size=world_size,
+        pair_degradation=own if degradation.runs_in_workers else None,
+    )
+    if args.data_resident:
+        return ResidentCrops(training_set, device).batches
+    return partial(load_batches, training_set, num_workers=args.n_threads)
+
+
+def load_batches(training_set: TrainingSet, steps: range, *, num_workers: int = 0) -> DataLoader[torch.Tensor | Pairs]:
+    """Loader of the batches of these steps.
+
+    Iterate over it once: each `iter()` starts its workers afresh. Workers leave SIGINT and SIGTERM to the process that
+    started them.
+    """
     return DataLoader(
         training_set,
         batch_size=None,  # an item is a batch already
-        num_workers=args.n_threads,
-        prefetch_factor=4 if args.n_threads else None,
+        sampler=steps,
+        num_workers=num_workers,
+        prefetch_factor=4 if num_workers else None,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=init_worker,
         generator=torch.Generator(),  # or the workers' seed comes out of the global state, which a resume restores
     )
-
-
-def build_training_batches(
-    args: Namespace, *, num_steps: int, start_step: int, rank: int, world_size: int, device: torch.device
-) -> Iterable[torch.Tensor | Pairs]:
-    """Batches of `build_train_loader`, or the same ones cut on the device where `--data_resident` asks for it."""
-    if args.data_resident:  # each image is read once, and needs no cache
-        return ResidentCrops(_build_training_set(args, 0, num_steps, start_step, rank, world_size), device)
-    return build_train_loader(args, num_steps=num_steps, start_step=start_step, rank=rank, world_size=world_size)
-
-
-def build_validation_samples(args: Namespace, degradation: Degradation) -> ValidationSet:
-    """The held-out images, degraded as in training; args as in `build_train_loader`."""
-    return ValidationSet(_open_split(args, CACHE_BYTES)[1], degradation)
 
 
 def build_degradation(args: Namespace) -> Degradation:
@@ -81,32 +103,6 @@ def build_protocol(args: Namespace) -> Protocol:
     return get_protocol(args.protocol or degradation.default_protocol, args.scale, args.noise, args.sv_mode)
 
 
-def _build_training_set(
-    args: Namespace, cache_bytes: int, num_steps: int, start_step: int, rank: int, world_size: int
-) -> TrainingSet:
-    degradation = build_degradation(args)
-    own = PairDegradation(degradation, args.seed, same_degradation=args.positive != "c")
-    return TrainingSet(
-        _open_split(args, cache_bytes)[0],
-        seed=args.seed,
-        batch_size=args.batch_size,
-        patch=max(args.patch_size, args.context) * args.scale,
-        num_steps=num_steps,
-        start_step=start_step,
-        first_batch_size=args.batch_encoder or args.batch_size,
-        num_first_steps=max(args.epochs_encoder, 0) * args.test_every,
-        augment=not args.no_augment,
-        same_image=args.positive != "d",
-        rank=rank,
-        world_size=world_size,
-        pair_degradation=own if degradation.runs_in_workers else None,
-    )
-
-
-def _open_split(args: Namespace, cache_bytes: int) -> tuple[ImageSource, ImageSource]:
-    """Images to train on, and those held out for validation."""
-    source = open_source(
-        Path(args.dir_data), max(args.patch_size, args.context) * args.scale, cache_bytes, args.data_train
-    )
-    train, validation = split_range(args.data_range, len(source.names))
-    return source.select(train), source.select(validation)
+def _side(args: Namespace) -> int:
+    """HR pixels of a side of a training patch."""
+    return max(args.patch_size, args.context) * args.scale

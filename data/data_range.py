@@ -1,10 +1,11 @@
 """`--data_range`: which images are for training, and which are held out for validation."""
 
+import logging
 import re
 
 import numpy as np
 
-from data.sources import warn_once
+logger = logging.getLogger("cdsr")
 
 
 def parse_range(data_range: str) -> tuple[int, int, int, int]:
@@ -39,8 +40,8 @@ def split_range(data_range: str, count: int) -> tuple[np.ndarray, np.ndarray]:
             "are held out"
         )
     if max(train_last, last) > count:
-        warn_once(
-            f"--data_range {data_range} goes beyond the {count} images there are: {len(train)} for training, "
-            f"{validation[0] + 1} to {validation[-1] + 1} for validation"
+        logger.warning(
+            "--data_range %s goes beyond the %d images there are: %d for training, %d to %d for validation",
+            *(data_range, count, len(train), validation[0] + 1, validation[-1] + 1),
         )
     return train, validation

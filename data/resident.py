@@ -3,7 +3,7 @@
 The batches equal those of `TrainingSet`, bit for bit, where all images can be decoded: both follow one plan.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ SHARE_OF_FREE_MEMORY = 0.5
 
 
 class ResidentCrops:
-    """Iterable over the batches of steps `start_step` to `start_step` + `num_steps`, each on the device.
+    """The batches of a training set, each cut on the device.
 
     Args:
         crops: the batches, loaded the ordinary way; each image is read once.
@@ -38,17 +38,12 @@ class ResidentCrops:
             image = np.array(crops.source.image(index)).reshape(-1, 3)
             self.pixels[start : start + len(image)] = torch.from_numpy(image).to(device)
 
-    def __len__(self) -> int:
-        """Number of batches."""
-        return len(self.crops)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        """Yield (B, 2, 3, P, P) uint8 batches on the device."""
-        for step in range(self.crops.start_step, self.crops.start_step + len(self)):
-            yield self.batch(step)
+    def batches(self, steps: Iterable[int]) -> Iterator[Tensor]:
+        """Yield the batches of these steps."""
+        return map(self.batch, steps)
 
     def batch(self, step: int) -> Tensor:
-        """Gather the batch of one step; the CPU sends a few numbers a crop and never waits."""
+        """Gather the (B, 2, 3, P, P) uint8 batch of a step; the CPU sends a few numbers a crop and never waits."""
         plan = self.crops.plan(step)
         own = self.crops.rows(step)
         rows = slice(own.start, own.stop)

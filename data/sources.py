@@ -1,6 +1,5 @@
 """Where training images come from: a folder of files, or a packed LMDB. Both give the same pixels by index."""
 
-import functools
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -130,13 +129,7 @@ def warn_of_skipped(path: Path, names: Sequence[str], reason: str) -> None:
     """Warn, naming the images left out."""
     if names:
         more = f"; and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        warn_once(f"{path}: {len(names)} skipped, {reason}: {'; '.join(names[:MAX_NAMED])}{more}")
-
-
-@functools.cache
-def warn_once(message: str) -> None:
-    """Warn, unless this process has said the same before: a data set is opened for training and for validation."""
-    logger.warning("%s", message)
+        logger.warning("%s: %d skipped, %s: %s%s", path, len(names), reason, "; ".join(names[:MAX_NAMED]), more)
 
 
 def _open_folder(path: Path, cache_bytes: int, name: str) -> FolderSource:

@@ -1,9 +1,10 @@
 """The training set: batches of crop pairs, each a function of the seed and the global step alone.
 
-An item of the data set is a whole batch, and its images, corners and turns are drawn from (seed, step). So a resumed
-run sees the batches it would have seen, whatever the number of workers; the ranks of a parallel run share out the batch
-of one process; and a folder and the LMDB packed from it give the same pixels. Two crops make a pair, as momentum
-contrast needs: of one image, or of two for an encoder that is to look at the degradation alone (CDSR, table 1).
+An item of the data set is the whole batch of a step, and its images, corners and turns are drawn from (seed, step). So
+a resumed run sees the batches it would have seen, whatever the number of workers; the ranks of a parallel run share out
+the batch of one process; and a folder and the LMDB packed from it give the same pixels. Two crops make a pair, as
+momentum contrast needs: of one image, or of two for an encoder that is to look at the degradation alone (CDSR, table
+1).
 
 Differs from the published code: there `--data_range 1-3450/801-810` trains on the images it validates on, which are
 held out here; one turn serves both crops of a pair, which are turned independently here; and the random state behind
@@ -34,7 +35,7 @@ class TrainingSetError(ValueError):
 
 @dataclass(eq=False)
 class TrainingSet(Dataset[torch.Tensor | Pairs]):
-    """Item i is the batch of step `start_step` + i: (batch_size / world_size, 2, 3, P, P) uint8 RGB, P = `patch`.
+    """Item i is the batch of the run's step i: (batch_size / world_size, 2, 3, P, P) uint8 RGB, P = `patch`.
 
     batch_size: pairs in the batch of all ranks together; rank r has rows r·B to (r+1)·B of it, B being its share.
     first_batch_size, num_first_steps: pairs in each of the first steps of the run, those of the encoder alone.
@@ -49,8 +50,6 @@ class TrainingSet(Dataset[torch.Tensor | Pairs]):
     seed: int
     batch_size: int
     patch: int
-    num_steps: int
-    start_step: int = 0
     first_batch_size: int = 0
     num_first_steps: int = 0
     augment: bool = True
@@ -71,21 +70,16 @@ class TrainingSet(Dataset[torch.Tensor | Pairs]):
         assert (self.source.sizes >= self.patch).all()
         self._broken = torch.zeros(num_images, dtype=torch.bool).share_memory_()  # known to all workers
 
-    def __len__(self) -> int:
-        return self.num_steps
-
-    def __getitem__(self, index: int) -> torch.Tensor | Pairs:
-        if not 0 <= index < self.num_steps:
-            raise IndexError(index)
-        hr, step = self.hr_pairs(index), self.start_step + index
+    def __getitem__(self, step: int) -> torch.Tensor | Pairs:
+        hr = self.hr_pairs(step)
         if self.pair_degradation is None:
             return hr
         lr = self.pair_degradation.degrade(hr, step, rank=self.rank, world_size=self.world_size)
         return Pairs(hr, lr.byte())
 
-    def hr_pairs(self, index: int) -> torch.Tensor:
-        """HR patches of the batch of step `start_step` + index."""
-        plan, rows = self.plan(self.start_step + index), self.rows(self.start_step + index)
+    def hr_pairs(self, step: int) -> torch.Tensor:
+        """HR patches of the batch of a step."""
+        plan, rows = self.plan(step), self.rows(step)
         batch = np.empty((len(rows), 2, 3, self.patch, self.patch), np.uint8)
         for out, row in zip(batch, rows, strict=True):
             for i, crop in enumerate(self._read_pair(plan.pairs[row], plan.corners[row])):
@@ -94,12 +88,12 @@ class TrainingSet(Dataset[torch.Tensor | Pairs]):
         return torch.from_numpy(batch)
 
     def plan(self, step: int) -> CropPlan:
-        """What the batch of a global step is made of, all ranks together."""
+        """What the batch of a step is made of, all ranks together."""
         sizes, batch_size = self.source.sizes, self._batch_size_at(step)
         return draw_crops(self.seed, step, batch_size, sizes, self.patch, self.augment, self.same_image)
 
     def rows(self, step: int) -> range:
-        """This rank's rows of the batch of a global step."""
+        """This rank's rows of the batch of a step."""
         share = self._batch_size_at(step) // self.world_size
         return range(self.rank * share, (self.rank + 1) * share)
 

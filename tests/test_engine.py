@@ -43,13 +43,12 @@ class Images:
 
 @pytest.mark.parametrize(("rank", "world_size"), [(0, 1), (1, 2)])
 def test_resident_batches_equal_loaded_ones(rank: int, world_size: int) -> None:
-    shared = {"seed": 3, "batch_size": 16, "patch": 24, "num_steps": 4, "start_step": 5}
+    shared = {"seed": 3, "batch_size": 16, "patch": 24}
     loaded = TrainingSet(Images(), **shared, rank=rank, world_size=world_size)
-    resident = ResidentCrops(loaded, torch.device("cpu"))
-    batches = list(resident)
-    assert len(batches) == len(resident) == 4
-    for index, batch in enumerate(batches):
-        assert torch.equal(batch, loaded[index])
+    batches = list(ResidentCrops(loaded, torch.device("cpu")).batches(range(5, 9)))
+    assert len(batches) == 4
+    for step, batch in enumerate(batches, start=5):
+        assert torch.equal(batch, loaded[step])
 
 
 def test_a_run_on_resident_data_is_the_same_run(photographs: Path) -> None:

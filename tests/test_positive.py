@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import main
-from data import build_train_loader
 from data.crop_plan import draw_crops
 from data.degradation import (
     CDSRDegradation,
@@ -22,7 +21,7 @@ from data.pairs import STREAM_PARAMETERS, STREAM_PARTNERS
 from data.resident import ResidentCrops
 from data.sources import open_source
 from data.training_set import TrainingSet, TrainingSetError
-from tests.test_data import PATCH, SIZES, batches_of, coordinates, make_args, make_crops, truncate
+from tests.test_data import PATCH, SIZES, batches_of, coordinates, loader_of, make_args, make_crops, truncate
 from tests.test_trainer import assert_same, final_state, photographs, rows, tiny
 from training.step import StepConfig, TrainingStep
 from utils.image import write_image
@@ -67,8 +66,8 @@ def test_the_first_patches_are_those_of_pairs_of_one_image() -> None:
 
 
 def test_pixels_are_those_of_both_images(folder: Path) -> None:
-    dataset = make_crops(folder, num_steps=20, same_image=False, augment=False)
-    for step, batch in enumerate(batches_of(dataset)):
+    dataset = make_crops(folder, same_image=False, augment=False)
+    for step, batch in enumerate(batches_of(dataset, range(20))):
         plan = dataset.plan(step)
         assert np.array_equal(batch[:, :, 0, 0, 0], plan.pairs)
         assert np.array_equal(batch[:, :, 1:, 0, 0], plan.corners)  # (top, left) of either patch
@@ -76,21 +75,21 @@ def test_pixels_are_those_of_both_images(folder: Path) -> None:
 
 @pytest.mark.parametrize("positive", ["cd", "d", "c"])
 def test_resident_pairs_equal_loaded_ones_and_ranks_share_them_out(folder: Path, positive: str) -> None:
-    whole = batches_of(build_train_loader(make_args(folder, data_range="1-6/7-7", positive=positive), num_steps=8))
+    whole = batches_of(loader_of(make_args(folder, data_range="1-6/7-7", positive=positive), range(8)))
     parts = []
     for rank in range(2):
         source = open_source(folder, PATCH).select(np.arange(6))
-        options: dict[str, Any] = {"seed": 3, "batch_size": 6, "patch": PATCH, "num_steps": 8, "world_size": 2}
+        options: dict[str, Any] = {"seed": 3, "batch_size": 6, "patch": PATCH, "world_size": 2}
         loaded = TrainingSet(source, **options, rank=rank, same_image=positive != "d")
-        parts.append(torch.stack(list(ResidentCrops(loaded, CPU))))
+        parts.append(torch.stack(list(ResidentCrops(loaded, CPU).batches(range(8)))))
         assert torch.equal(parts[-1], batches_of(loaded))
     assert torch.equal(torch.cat(parts, dim=1), whole)
 
 
 def test_a_broken_image_is_stood_in_for_by_one_that_is_not_its_partner(folder: Path) -> None:
     truncate_noise(folder / "img2.png")
-    dataset = make_crops(folder, num_steps=40, same_image=False)
-    seen = batches_of(dataset)[:, :, :, 0, 0, 0].reshape(-1, 2).numpy()
+    dataset = make_crops(folder, same_image=False)
+    seen = batches_of(dataset, range(40))[:, :, :, 0, 0, 0].reshape(-1, 2).numpy()
     planned = np.concatenate([dataset.plan(step).pairs for step in range(40)])
     first = np.where(planned[:, 0] == 1, 2, planned[:, 0])
     second = np.where(planned[:, 1] == 1, 2, planned[:, 1])
@@ -101,13 +100,13 @@ def test_a_broken_image_is_stood_in_for_by_one_that_is_not_its_partner(folder: P
 
 def test_one_image_is_too_few_for_pairs_of_two(folder: Path) -> None:
     with pytest.raises(ValueError, match="--positive d takes two images, and there is one"):
-        build_train_loader(make_args(folder, data_range="1-1/2-7", positive="d"), num_steps=1)
-    assert build_train_loader(make_args(folder, data_range="1-1/2-7", positive="c"), num_steps=1)
+        loader_of(make_args(folder, data_range="1-1/2-7", positive="d"), range(1))
+    assert loader_of(make_args(folder, data_range="1-1/2-7", positive="c"), range(1))
 
 
 def test_a_image_is_never_paired_with_itself_for_want_of_another(folder: Path) -> None:
     truncate_noise(folder / "img2.png")
-    loader = build_train_loader(make_args(folder, data_range="1-2/3-7", positive="d"), num_steps=4)
+    loader = loader_of(make_args(folder, data_range="1-2/3-7", positive="d"), range(4))
     with pytest.raises(TrainingSetError):
         batches_of(loader)
 

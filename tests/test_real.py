@@ -11,7 +11,7 @@ import torch
 
 import main
 import test as command_line
-from data import build_testset, build_train_loader
+from data import build_testset
 from data.degradation import DegradationConfig, RealDegradation, create_degradation
 from data.degradation.downsample import bicubic_downsample
 from data.degradation.operations import ANTIALIASED, Blur, GaussianNoise, Jpeg, Noise, PoissonNoise, Resize, run
@@ -22,7 +22,7 @@ from model import create_model, init_model, save_model
 from model.degradation_head import DegradationHead, kernel_covariance
 from model.variant import Variant
 from option import parse_options
-from tests.test_data import make_args
+from tests.test_data import loader_of, make_args
 from tests.test_trainer import photographs
 from utils.image import write_image
 from utils.known_degradation import KnownDegradation
@@ -247,8 +247,7 @@ def test_workers_make_what_a_step_makes(tmp_path: Path, positive: str) -> None:
     given = {"degradation": "real", "sample_mode": "bicubic", "positive": positive, "data_range": "1-3/4-4"}
     batches = []
     for n_threads in (0, 2):
-        loader = build_train_loader(make_args(tmp_path / "HR", n_threads=n_threads, **given), num_steps=4, start_step=3)
-        batches.append(list(loader))
+        batches.append(list(loader_of(make_args(tmp_path / "HR", n_threads=n_threads, **given), range(3, 7))))
     own = PairDegradation(real(), seed=3, same_degradation=positive != "c")
     for step, (alone, worked) in enumerate(zip(*batches, strict=True), start=3):
         assert isinstance(alone, Pairs) and alone.lr.dtype == torch.uint8

@@ -219,6 +219,8 @@ def test_a_run_is_kept_unless_reset(photographs: Path, caplog: pytest.LogCapture
     log = (RUN / "train.log").read_text()
     assert main.main(tiny(photographs)) == 1
     assert "holds a run already" in caplog.text
+    assert main.main(tiny(photographs, "--reset", "--positive", "d", "--data_range", "1-1/5-6")) == 1
+    assert "there is one to train on" in caplog.text
     assert (RUN / "train.log").read_text() == log
 
 

@@ -18,6 +18,7 @@ from training.ema import ExponentialMovingAverage
 from training.optimizers import OPTIMIZERS
 from training.schedule import Schedule
 from training.step import NO_KERNEL, StepConfig, TrainingStep
+from utils import distributed
 
 NUM_FITTED_KERNELS = 10_000
 
@@ -127,6 +128,8 @@ def require_kernel(degradation: Degradation) -> None:
 
 def build_schedule(args: argparse.Namespace, *, is_contrastive: bool = True) -> Schedule:
     """Read phases and learning rates from the options; a model without contrast has no encoder to freeze."""
+    if args.decay_type == "time" and distributed.world_size() > 1:
+        raise ValueError("--decay_type time is for one process: the clocks of several differ")
     return Schedule(
         epochs_encoder=args.epochs_encoder,
         epochs_sr=args.epochs_sr,
