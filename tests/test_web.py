@@ -165,6 +165,20 @@ def test_weights_that_cannot_be_used_are_told_at_the_start(tmp_path):
         Service(torch.device("cpu"), tmp_path, weights={("CDSR_S", 2): tmp_path / "missing.pt"})
 
 
+def functions_of(page) -> dict[str, Callable]:
+    """What the parts of a page call, by name."""
+    return {block.fn.__name__: block.fn for block in page.fns.values() if block.fn}
+
+
+def test_another_model_keeps_the_scale_where_it_has_it(service):
+    pytest.importorskip("gradio")
+    from web.page import build_page
+
+    offer = functions_of(build_page(service, queue_size=2))["offer_scales"]
+    offered = [offer(model, scale) for model in ("CDSR_S", "CDSR_S (blur only)") for scale in (3, 4)]
+    assert [radio.value for radio in offered] == [3, 4, 2, 4]
+
+
 def test_what_is_cancelled_stops_though_the_next_has_begun(tmp_path, service, monkeypatch):
     """Gradio calls `upscale` again as soon as the work before is cancelled, while that still runs."""
     gradio = pytest.importorskip("gradio")
@@ -180,7 +194,7 @@ def test_what_is_cancelled_stops_though_the_next_has_begun(tmp_path, service, mo
         raise ValueError("went on")
 
     monkeypatch.setattr(service, "upscale", work)
-    functions = {block.fn.__name__: block.fn for block in build_page(service, queue_size=2).fns.values() if block.fn}
+    functions = functions_of(build_page(service, queue_size=2))
     request = SimpleNamespace(session_hash="visitor")
     progress = lambda *_, **__: None  # noqa: E731
     with ThreadPoolExecutor(2) as pool:

@@ -1,6 +1,6 @@
 """Data parallelism: who this process is, and what the processes exchange.
 
-One process is the plain test kernel: every function is then the identity, and no process group exists.
+One process is the plain case: every function is then the identity, and no process group exists.
 
 Gradients are averaged by one all-reduce of a flat buffer after the backward pass. The backward pass of a step has
 several parts (`--split_batch`, a frozen encoder), which DistributedDataParallel's hooks do not allow; 13 M weights are

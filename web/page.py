@@ -45,9 +45,11 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
             return None, gr.Image(visible=False), f"**Not taken.** {error}"
         return upload, gr.Image(preview, visible=True), "Ready: choose **Upscale**."
 
-    def offer_scales(model: str) -> gr.Radio:
+    def offer_scales(model: str, chosen: int) -> gr.Radio:
         scales = service.scales(model)
-        return gr.Radio(choices=[(f"×{scale}", scale) for scale in scales], value=scales[0])
+        return gr.Radio(
+            choices=[(f"×{scale}", scale) for scale in scales], value=chosen if chosen in scales else scales[0]
+        )
 
     def watch(stop: threading.Event, progress: gr.Progress) -> Callable[[int, int], None]:
         """Show the time left after each tile, or stop there."""
@@ -137,7 +139,7 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
                 kernel = gr.Image(show_label=False, interactive=False, buttons=[], container=False, width=374)
         upload.upload(check, upload, [upload, preview, status], queue=False, show_progress="hidden")
         upload.clear(lambda: (gr.Image(visible=False), ""), None, [preview, status], queue=False)
-        model.change(offer_scales, model, scale, queue=False)
+        model.change(offer_scales, [model, scale], scale, queue=False)
         upscaling = button.click(
             upscale,
             [upload, model, scale, strength],
