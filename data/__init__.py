@@ -36,7 +36,7 @@ def open_images(args: Namespace) -> tuple[ImageSource, ImageSource]:
         logger.info(
             "%s: %.1f GB of pixels do not stay in memory, so that most crops decode a whole image; to avoid it: "
             "python -m data.build_lmdb --dir_data %s --out FILE.lmdb",
-            *(args.dir_data, decoded_bytes / 1e9, args.dir_data),
+            *(source.folder, decoded_bytes / 1e9, source.folder),
         )
     train, validation = split_range(args.data_range, len(source.names))
     return source.select(train), source.select(validation)

@@ -39,6 +39,7 @@ def build(testset: PlainTestset, out: Path, *, reset: bool = False, progress: bo
     target = out / f"{testset.name}_x{protocol.scale}"
     check_target(target, testset, reset)
     manifest = read_manifest(target)
+    is_shared = any(part["hr_folder"] == protocol.layout.hr_folder for part in _other_parts(manifest, protocol))
     partial = {name: target / f".{name}.partial" for name in lr_folders(protocol)}
     try:
         for folder in partial.values():
@@ -47,7 +48,13 @@ def build(testset: PlainTestset, out: Path, *, reset: bool = False, progress: bo
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for i, image in enumerate(tqdm(testset.images, desc=target.name, disable=not progress)):
                 samples = [testset[i * len(test_kernels) + k] for k in range(len(test_kernels))]
-                _write_hr(target / protocol.layout.hr_folder, image, samples[0].hr, protocol, reset)
+                _write_hr(
+                    target / protocol.layout.hr_folder,
+                    image,
+                    samples[0].hr,
+                    protocol,
+                    can_replace=reset and not is_shared,
+                )
                 paths = [partial[protocol.lr_folder(c)] / f"{protocol.lr_stem(image, c)}.png" for c in test_kernels]
                 list(pool.map(write_image, paths, [sample.lr for sample in samples]))
         for name, folder in partial.items():
@@ -79,10 +86,15 @@ def check_target(target: Path, testset: PlainTestset, reset: bool) -> None:
 def read_manifest(target: Path) -> dict[str, Any]:
     """The manifest of a prepared folder, empty where there is none."""
     path = target / MANIFEST
+    if not path.exists():
+        return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-    except (ValueError, TypeError) as error:
-        raise TestsetError(f"{path} is not a manifest ({error}): move it away") from error
+        manifest = dict(json.loads(path.read_text(encoding="utf-8")))
+        if any({"hr_folder", "lr_folders"} - set(part) for part in manifest["parts"]) or not dict(manifest["files"]):
+            raise ValueError("it does not say what was made")
+    except (KeyError, ValueError, TypeError) as error:
+        raise TestsetError(f"{path} is not a manifest of ours ({error}): move it away") from error
+    return manifest
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -106,18 +118,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 raise TestsetError(
                     f"no folder {args.hr_dir / name}: --hr_dir should hold one of HR images for each set"
                 )
+            if Path(name).name != name:
+                raise TestsetError(f"--sets {name}: give the name of a folder in --hr_dir, without a slash")
             for scale in dict.fromkeys(args.scales):
                 protocol = get_protocol(args.protocol, scale, args.noise, args.sv_mode)
                 jobs.append(PlainTestset(name, protocol, args.hr_dir / name))
-                check_target(args.out / f"{name}_x{scale}", jobs[-1], args.reset)
+                target = args.out / f"{name}_x{scale}"
+                check_target(target, jobs[-1], args.reset)
+                read_manifest(target)
         for testset in jobs:
             print(build(testset, args.out, reset=args.reset))
     except (ValueError, OSError) as error:
         parser.error(str(error))
 
 
-def _write_hr(folder: Path, image: str, hr: np.ndarray, protocol: Protocol, reset: bool) -> None:
-    """Write the HR files of an image, copies of one where the layout asks for one per test kernel."""
+def _write_hr(folder: Path, image: str, hr: np.ndarray, protocol: Protocol, *, can_replace: bool) -> None:
+    """Write the HR files of an image, copies of one where the layout asks for one per test kernel.
+
+    can_replace: whether another image of this name may go, since no LR image but those to come was made of it.
+    """
     paths = [
         folder / f"{stem}.png" for stem in dict.fromkeys(protocol.hr_stem(image, c) for c in protocol.test_kernels)
     ]
@@ -125,8 +144,11 @@ def _write_hr(folder: Path, image: str, hr: np.ndarray, protocol: Protocol, rese
     for path in paths:
         if path.exists() and np.array_equal(read_rgb(path), hr):
             written = path
-        elif path.exists() and not reset:
-            raise TestsetError(f"{path} is another image already: give another --out, or --reset to replace it")
+        elif path.exists() and not can_replace:
+            raise TestsetError(
+                f"{path} is another image already: delete {folder.parent}, whose LR images were made of it, or give "
+                "another --out"
+            )
         elif written is None:
             write_image(path, hr)
             written = path
@@ -152,8 +174,13 @@ def _extend(manifest: dict[str, Any], target: Path, testset: PlainTestset) -> di
         "lr_folders": lr_folders(protocol),
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "opencv": cv2.__version__},
     }
-    parts = [part for part in manifest.get("parts", []) if part["lr_folders"] != how["lr_folders"]]
-    return {"set": testset.name, "scale": protocol.scale, "parts": [*parts, how], "files": files}
+    parts = [*_other_parts(manifest, protocol), how]
+    return {"set": testset.name, "scale": protocol.scale, "parts": parts, "files": files}
+
+
+def _other_parts(manifest: dict[str, Any], protocol: Protocol) -> list[dict[str, Any]]:
+    """What a prepared folder holds beside the LR images of a protocol."""
+    return [part for part in manifest.get("parts", []) if part["lr_folders"] != lr_folders(protocol)]
 
 
 if __name__ == "__main__":

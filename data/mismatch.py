@@ -8,6 +8,8 @@ from data.protocol import Protocol
 
 UNKNOWN = "the checkpoint does not say what it was trained for (published files do not): compare it with the protocol"
 TOLERANCE = 1e-3
+NARROWEST_PUBLISHED = 0.2**2
+"""Smallest variance that DASR was trained on; its tests have 0."""
 
 
 def mismatches(trained_for: Mapping[str, Any], protocol: Protocol) -> list[str]:
@@ -53,8 +55,11 @@ def _kernel_mismatches(degradation: Degradation, protocol: Protocol) -> list[str
     low, high = variance_range
     widths = [(kernel.label, kernel.covariance[:2]) for kernel in kernels]
     wide = [label for label, variances in widths if max(variances) > high + TOLERANCE]
-    # A variance of 0 is no blur at all, which a very narrow kernel is as well.
-    narrow = [label for label, variances in widths if min(variances) < low - TOLERANCE and max(variances) > 0]
+    # No blur at all is what a very narrow kernel is as well, or what a share of the training had.
+    knows_none = low <= NARROWEST_PUBLISHED or trained.unblurred > 0
+    narrow = [
+        label for label, widths in widths if min(widths) < low - TOLERANCE and (max(widths) > 0 or not knows_none)
+    ]
     return found + [
         f"trained on widths (variances) of {low:g} to {high:g}, tested on {adjective} kernels: {', '.join(labels)}"
         for adjective, labels in (("wider", wide), ("narrower", narrow))

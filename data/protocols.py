@@ -10,7 +10,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 import numpy as np
@@ -62,7 +62,8 @@ def _cdsr_kernels(scale: int) -> list[TestKernel]:
 
 def _gaussian8_kernels(scale: int) -> list[TestKernel]:
     smallest, largest = _of_scale(GAUSSIAN8_RANGES, scale)
-    return [isotropic_kernel(sig) for sig in np.linspace(smallest, largest, 8).tolist()]
+    sigmas = np.linspace(smallest, largest, 8).tolist()
+    return [replace(isotropic_kernel(sig), label=f"{sig:.2f}") for sig in sigmas]
 
 
 def _real_kernels(scale: int) -> list[TestKernel]:

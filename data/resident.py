@@ -20,7 +20,7 @@ class ResidentCrops:
     """The batches of a training set, each cut on the device.
 
     Args:
-        crops: the batches, loaded the ordinary way; each image is read once.
+        crops: the training set whose batches these are; each of its images is read once.
         device: where the images stay.
 
     Raises:
@@ -30,8 +30,8 @@ class ResidentCrops:
     def __init__(self, crops: TrainingSet, device: torch.device) -> None:
         self.crops, self.device = crops, device
         self.sizes = crops.source.sizes
-        check_fits(int(self.sizes.prod(axis=1).sum()) * 3, device)
         num_pixels = self.sizes.prod(axis=1)
+        check_fits(int(num_pixels.sum()) * 3, device)
         self.starts = np.concatenate([[0], np.cumsum(num_pixels)[:-1]])
         self.pixels = torch.empty(int(num_pixels.sum()), 3, dtype=torch.uint8, device=device)
         for index, start in enumerate(self.starts):

@@ -17,7 +17,7 @@ from utils.image import ImageError, list_images, read_rgb
 
 TEST_SETS = ("Set5", "Set14", "B100", "Urban100")  # those of the papers
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("cdsr")
 
 
 class PlainTestset(Testset):

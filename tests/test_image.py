@@ -93,6 +93,15 @@ def test_kinds_are_converted_with_one_warning_each(tmp_path, image, caplog):
     assert len(caplog.records) == 3
 
 
+def test_a_bmp_of_16_bits_a_pixel_has_8_bits_a_sample(tmp_path, caplog):
+    """Of 5, 6 and 5 bits for red, green and blue."""
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3, 4, 0, 0, 0, 0) + struct.pack("<III", 0xF800, 0x7E0, 0x1F)
+    pixels = struct.pack("<HH", 0xF800, 0x7E0)
+    (tmp_path / "a.bmp").write_bytes(struct.pack("<2sIHHI", b"BM", 70, 0, 0, 66) + header + pixels)
+    assert read_rgb(tmp_path / "a.bmp").tolist() == [[[255, 0, 0], [0, 255, 0]]]
+    assert not caplog.records
+
+
 def test_cmyk_is_converted(tmp_path, caplog):
     ink = np.zeros((16, 16, 4), np.uint8)
     ink[..., 0] = 255  # cyan alone

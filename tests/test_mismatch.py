@@ -43,6 +43,7 @@ def test_dasrs_trainings_fit_dasrs_protocols() -> None:
             "trained on widths (variances) of 0.35 to 3, tested on wider kernels: 5.0_1.0_0.0",
         ),
         ({"sig_min": 2.0}, ("cdsr", 2), "tested on narrower kernels: 1.0_1.0_0.0"),
+        ({}, ("cdsr-unblurred", 2), "tested on narrower kernels: bicubic"),
         ({"sv_mode": 3}, ("cdsr", 2), "trained with spatially variant blur"),
         ({"blur_kernel": 15}, ("cdsr", 2), "trained for kernels of side 15, tested on 21"),
     ],
@@ -51,6 +52,10 @@ def test_what_leaves_the_training_is_named(options: dict, protocol: tuple, messa
     name, scale, *noise = protocol
     found = mismatches(trained(**{"scale": 2, **options}), get_protocol(name, scale, *noise))
     assert any(message in line for line in found), found
+
+
+def test_a_share_of_unblurred_images_is_training_for_them() -> None:
+    assert mismatches(trained(scale=2, unblurred=0.1), get_protocol("cdsr-unblurred", 2)) == []
 
 
 def test_weights_for_real_images_are_not_said_to_know_no_noise() -> None:

@@ -190,6 +190,7 @@ def test_a_kernel_of_the_protocol_is_the_protocol_cut_down(image):
     [
         ({"sig1": 2.5, "sig2": 0.35, "theta": 1.0}, "cdsr-kernel", "2.5_0.35_1.0", (2.5, 0.35, 1)),
         ({"sig1": 2.5, "sig2": 2.5}, "cdsr-kernel", "2.5_2.5_0.0", (2.5, 2.5, 0)),
+        ({"sig": 1.203}, "cdsr-kernel", "1.203", (pytest.approx(1.447209), pytest.approx(1.447209), 0)),
         ({"sig": 1.6}, "cdsr-kernel", "1.60", (pytest.approx(2.56), pytest.approx(2.56), 0)),
         ({"sig": 1.0}, "cdsr", "1.0_1.0_0.0", (1, 1, 0)),
         ({"sig1": 1.0, "sig2": 1.0, "blur_kernel": 15}, "cdsr-kernel", "1.0_1.0_0.0", (1, 1, 0)),

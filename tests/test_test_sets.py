@@ -250,8 +250,27 @@ def test_other_hr_images_are_not_overwritten_without_reset(hr_dir, prepared, cap
         build_main(build_arguments(hr_dir, prepared, "--scales", "2", "--noise", "15"))
     assert "b_9_1.0_1.0_0.0.png is another image already" in capsys.readouterr().err
     assert not (prepared / "Tiny_x2" / "LR_mode0_noise15").exists()
-    build_main(build_arguments(hr_dir, prepared, "--scales", "2", "--noise", "15", "--reset"))
+    build_main(build_arguments(hr_dir, prepared, "--scales", "2", "--reset"))
     assert read_rgb(other).any()
+
+
+def test_hr_that_other_lr_images_were_made_of_is_not_replaced(hr_dir, prepared, tmp_path, capsys):
+    shutil.copytree(hr_dir / "Tiny", tmp_path / "Tiny")
+    write_image(tmp_path / "Tiny" / "b_9.png", np.zeros((51, 40, 3), np.uint8))
+    with pytest.raises(SystemExit):
+        build_main(build_arguments(tmp_path, prepared, "--scales", "2", "--noise", "15", "--reset"))
+    assert "Tiny_x2, whose LR images were made of it" in capsys.readouterr().err
+    assert read_rgb(prepared / "Tiny_x2" / "HR_si" / "b_9_1.0_1.0_0.0.png").any()
+
+
+@pytest.mark.parametrize("content", ['{"parts": [{}], "files": {"a": "b"}}', "[]", "{}", "none"])
+def test_another_manifest_is_told_before_anything_is_written(hr_dir, tmp_path, content, capsys):
+    (tmp_path / "Tiny_x3").mkdir()
+    (tmp_path / "Tiny_x3" / "manifest.json").write_text(content)
+    with pytest.raises(SystemExit):
+        build_main(build_arguments(hr_dir, tmp_path, "--scales", "2", "3"))
+    assert "manifest.json is not a manifest of ours" in capsys.readouterr().err
+    assert not (tmp_path / "Tiny_x2").exists()
 
 
 def test_a_failure_leaves_no_folder_that_looks_whole(hr_dir, tmp_path, capsys):
@@ -276,6 +295,7 @@ def test_a_file_system_without_links_gets_copies(hr_dir, tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (["--sets", "Nowhere"], "no folder .*Nowhere"),
+        (["--sets", "Tiny/"], "without a slash"),
         (["--scales", "5"], "invalid choice: 5"),
         (["--protocol", "dasr-iso", "--scales", "1"], "2, 3, 4, not 1"),
         (["--protocol", "dasr-iso", "--sv_mode", "1"], "no sv_mode 1"),

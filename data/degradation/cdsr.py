@@ -10,7 +10,7 @@ from torch import Tensor
 
 from data.degradation.base import TestKernel
 from data.degradation.blur import blur_blocks, num_blocks
-from data.degradation.gaussian import GaussianDegradation, GaussianParameters, decimal
+from data.degradation.gaussian import RANGES, GaussianDegradation, GaussianParameters, decimal
 from data.degradation.kernels import block_covariances
 from utils.device import send
 from utils.known_degradation import KnownDegradation
@@ -50,6 +50,10 @@ class CDSRDegradation(GaussianDegradation):
     @property
     def published_range(self) -> tuple[float, float]:
         return 0.175 * self.config.scale, 2.5 * self.config.scale
+
+    @property
+    def unread_ranges(self) -> tuple[str, ...]:
+        return RANGES if self.config.sv_mode else super().unread_ranges
 
     @property
     def fixed_kernel(self) -> TestKernel | None:

@@ -94,6 +94,10 @@ class DegradationConfig:
             raise ValueError(f"{_join(chosen[0])} as well as {_join(chosen[1])}: these are two kernels; give one")
         if chosen and any(getattr(self, flag) is None for flag in chosen[0]):
             raise ValueError(f"{_join(chosen[0])} go together: give both widths of the kernel")
+        if chosen and self.sv_mode:
+            raise ValueError(f"{_join(chosen[0])} as well as --sv_mode {self.sv_mode}: one kernel, or many; give one")
+        if self.sig is not None and self.theta is not None:
+            raise ValueError("--theta turns an anisotropic kernel, and that of --sig is round: leave it out")
 
 
 def described_degradation(description: Mapping[str, Any]) -> Degradation | None:

@@ -17,10 +17,13 @@ from torch import Tensor
 from data.degradation.base import Degradation, Generators, Parameters, TestKernel
 from data.degradation.blur import Padding, blur
 from data.degradation.downsample import bicubic_downsample
-from data.degradation.kernels import bicubic_kernel, gaussian_kernels
+from data.degradation.kernels import BICUBIC_SUPPORT, bicubic_kernel, gaussian_kernels
 from data.degradation.noise import gaussian_noise, quantise
 from utils.device import send
 from utils.known_degradation import KnownDegradation
+
+RANGES = ("sig_min", "sig_max", "lambda_min", "lambda_max")
+"""Options of the widths of random kernels."""
 
 Width = TypeVar("Width", float, Tensor)
 
@@ -76,9 +79,7 @@ class GaussianDegradation(Degradation):
 
     @property
     def unread_ranges(self) -> tuple[str, ...]:
-        return tuple(
-            flag for flag in ("sig_min", "sig_max", "lambda_min", "lambda_max") if flag not in self._read_ranges
-        )
+        return tuple(flag for flag in RANGES if flag not in self._read_ranges)
 
     @property
     def _read_ranges(self) -> tuple[str, str]:
@@ -115,6 +116,12 @@ class GaussianDegradation(Degradation):
         low, high = self.width_range
         if low > high:
             raise ValueError(f"random widths would range from {low:g} to {high:g}: give both ends of the range")
+        largest = BICUBIC_SUPPORT * self.config.scale - self.grid_shift
+        if self.config.unblurred and self.config.downsampling == "s-fold" and self.config.blur_kernel < largest:
+            raise ValueError(
+                f"--unblurred: --blur_kernel {self.config.blur_kernel} cuts the kernel of bicubic reduction off; give "
+                f"{largest} or more"
+            )
 
     def draw(self, batch_size: int, generator: torch.Generator) -> GaussianParameters:
         """Draw kernels, whose widths and angles are uniform, and noise levels, uniform in [0, config.noise)."""
@@ -190,9 +197,9 @@ class GaussianDegradation(Degradation):
 
 def isotropic_kernel(sig: float) -> TestKernel:
     """A round kernel. sig: standard deviation in HR pixels."""
-    return TestKernel(f"{sig:.2f}", {"sig": sig}, sig**2, sig**2)
+    return TestKernel(decimal(sig, 2), {"sig": sig}, sig**2, sig**2)
 
 
-def decimal(value: float) -> str:
-    """One decimal, as in the published names; more only where the value has more."""
-    return f"{value:.1f}" if math.isclose(value, round(value, 1), abs_tol=1e-9) else f"{value:g}"
+def decimal(value: float, digits: int = 1) -> str:
+    """So many decimals, as in the published names; more only where the value has more."""
+    return f"{value:.{digits}f}" if math.isclose(value, round(value, digits), abs_tol=1e-9) else f"{value:g}"

@@ -14,13 +14,15 @@ from torch import Tensor
 from data.degradation.downsample import keys_cubic
 
 MIN_VARIANCE = 1e-8  # below it a kernel is the delta (or, centred between pixels, the mean of the nearest ones)
+BICUBIC_SUPPORT = 4  # LR pixels under the kernel of bicubic reduction
 EPSILON = torch.finfo(torch.float64).eps
 
 
 def gaussian_kernels(variance_1: Tensor, variance_2: Tensor, theta: Tensor, *, size: int, corner: int = 0) -> Tensor:
     """Draw Gaussians on the upper-left (size - corner)^2 of size x size grids.
 
-    variance_1, variance_2: (...) eigenvalues of the covariance, in squared HR pixels; 0 gives a delta.
+    variance_1, variance_2: (...) eigenvalues of the covariance, in squared HR pixels; 0 gives a delta, or the mean of
+        the nearest pixels where the centre lies between them.
     theta: (...) radians.
     corner: rows and columns left 0 at the bottom and the right; `scale - 1` in the convention of CDSR, else 0.
     Returns (..., size, size) float32, not negative, each kernel of sum 1. Values under eps (of float64) times the
@@ -47,9 +49,10 @@ def gaussian_kernels(variance_1: Tensor, variance_2: Tensor, theta: Tensor, *, s
 
 
 def bicubic_kernel(scale: int, *, size: int, corner: int = 0) -> Tensor:
-    """Draw the antialiased bicubic kernel, by which reduction is that of `bicubic_downsample`, where `gaussian_kernels`
-    draws a Gaussian.
+    """Draw the kernel of antialiased bicubic reduction, placed as `gaussian_kernels` places a Gaussian.
 
+    Subsampling after it equals `bicubic_downsample` away from the edges, where size - corner holds its
+    `BICUBIC_SUPPORT` * scale pixels.
     Returns (size, size) float32 of sum 1; its second moments vanish, but for the sampling.
     """
     drawn = size - corner

@@ -1,5 +1,7 @@
 """EXIF as it was: Pillow reads its texts as Latin-1, and writes only what is ASCII in them."""
 
+from collections.abc import Callable
+
 from PIL import ExifTags
 from PIL import Image as PILImage
 
@@ -19,9 +21,11 @@ def keep_texts(tags: PILImage.Exif) -> None:
         directory.update({tag: Text(value) for tag, value in directory.items() if isinstance(value, str)})
 
 
-def orientation_of(image: PILImage.Image) -> int:
+def orientation_of(
+    image: PILImage.Image, read_exif: Callable[[PILImage.Image], PILImage.Exif] = lambda image: image.getexif()
+) -> int:
     """How a camera was held, 1 to 8; 1, upright, where damaged EXIF does not tell."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return int(read_exif(image).get(ExifTags.Base.Orientation, 1))
     except Exception:  # Pillow's parser raises half a dozen types
         return 1

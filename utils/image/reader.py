@@ -85,8 +85,8 @@ def read_size(path: Path | str) -> tuple[int, int]:
         if opened.format == "TIFF":  # Pillow has turned its size already
             return height, width
         # Not PngImageFile.getexif, which decodes the image to look for EXIF behind it.
-        turned = PILImage.Image.getexif(opened).get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-        return (width, height) if turned else (height, width)
+        is_turned = orientation_of(opened, PILImage.Image.getexif) in (5, 6, 7, 8)
+        return (width, height) if is_turned else (height, width)
 
 
 def count_pixels(path: Path | str) -> int:
@@ -147,7 +147,8 @@ def _kinds(opened: PILImage.Image) -> list[str]:
     is_kind = {
         "grey": mode in ("1", "L", "LA", "La") or mode.startswith("I;16"),
         "palette": mode in ("P", "PA"),
-        "16-bit": ";16" in _stored_as(opened) or mode.startswith("I;16"),  # whatever Pillow makes of them
+        # Whatever Pillow makes of them; a BMP of 16 bits has them for all three samples of a pixel.
+        "16-bit": (";16" in _stored_as(opened) and opened.format != "BMP") or mode.startswith("I;16"),
         "alpha": mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in opened.info,
         "CMYK": mode == "CMYK",
     }

@@ -99,7 +99,7 @@ def _options(image: Image, file_format: FileFormat, quality: int | None) -> dict
     by_format: dict[str, dict[str, Any]] = {
         "PNG": {"compress_level": 4},
         "JPEG": {"quality": quality or 95, "subsampling": 0},
-        "WEBP": {"lossless": True} if quality in (None, 100) else {"quality": quality},
+        "WEBP": {"lossless": True, "exact": True} if quality in (None, 100) else {"quality": quality},
         "AVIF": {"quality": quality or 95, "subsampling": "4:4:4"},
         "TIFF": {"compression": "tiff_adobe_deflate"},
     }
