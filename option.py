@@ -34,6 +34,9 @@ from utils.device import PRECISIONS
 from utils.image import FILE_FORMATS
 from utils.run import EXPERIMENT
 
+TEST_SETS_ALONE = ("protocol", "test_path", "test_sets", "metrics", "profile", "report", "embeddings")
+"""Options of test sets, which `--dir_demo` does not read."""
+
 OWN_IMAGES = ("strength", "format", "quality", "suffix", "bits", "overwrite", "max_megapixels")
 """Options that `--dir_demo` alone reads."""
 
@@ -439,6 +442,14 @@ def contradictions(args: Options) -> list[str]:
         *(
             (not args.dir_demo and name in given, f"--{name} is for your own images (--dir_demo): leave it out")
             for name in OWN_IMAGES
+        ),
+        *(
+            (args.dir_demo and name in given, f"--{name} is for test sets, not for your own images: leave it out")
+            for name in TEST_SETS_ALONE
+        ),
+        *(
+            (args.embeddings and name in given, f"--embeddings encodes images and upscales none: leave out --{name}")
+            for name in ("metrics", "profile", "save_results", "self_ensemble")
         ),
         (args.blur_only and args.pre_train, "--blur_only chooses among shipped weights, --pre_train names its own"),
         (args.resume < -1, f"--resume {args.resume}: give -1 for the last state or an epoch"),

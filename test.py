@@ -34,7 +34,7 @@ from utils.run import log_to_console, logger
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse and run; returns the exit code: 0, or 1 where something failed."""
+    """Parse and run; returns the exit code: 0, 1 where something failed, 130 where Ctrl-C came."""
     args = parse_options(argv)
     if args.n_GPUs > 1 and not distributed.is_launched():
         return distributed.launch(args.n_GPUs, __file__, sys.argv[1:] if argv is None else argv)
@@ -62,7 +62,10 @@ def run(args: Options) -> int:
         logger.error("error: %s", error)
         return 1
     except KeyboardInterrupt:
-        logger.error("interrupted; finished rows are kept, and the same command resumes from them")
+        is_logged = not args.dir_demo and not args.embeddings
+        logger.error(
+            "interrupted%s", "; finished rows are kept, and the same command resumes from them" if is_logged else ""
+        )
         return 130
 
 

@@ -7,6 +7,7 @@ dasr-iso is upscaled as by MATLAB, protocol cdsr by PyTorch. An interrupted run 
 import argparse
 import csv
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +27,8 @@ from utils.run import environment, log_to_console
 
 RESULTS = Path("benchmarks/results")
 MODELS = {"dasr-iso": "bicubic_matlab", "cdsr": "bicubic"}
-CDSR_MEASURED = {2: (26.50, 0.792), 3: (23.47, 0.691), 4: (21.60, 0.616)}
-"""Set5 by protocol cdsr, measured with the published code."""
+CDSR_MEASURED = {2: 26.50, 3: 23.47, 4: 21.60}
+"""PSNR on Set5 by protocol cdsr, measured with the published code."""
 
 PUBLISHED: dict[int, dict[str, float]] = {  # by scale; protocol dasr-iso at width 0
     2: {"Set5": 33.66, "Set14": 30.24, "B100": 29.56, "Urban100": 26.88},
@@ -109,7 +110,7 @@ def measure(root: Path, protocol_name: str, scale: int, test_set: str, work: Pat
 def find_reference(protocol: str, scale: int, test_set: str, kernel: str) -> tuple[float | None, str]:
     """A PSNR to compare with, and where it is from."""
     if protocol == "cdsr":
-        return (CDSR_MEASURED[scale][0], "CDSR's code") if test_set == "Set5" else (None, "")
+        return (CDSR_MEASURED[scale], "CDSR's code") if test_set == "Set5" else (None, "")
     if float(kernel) == 0:
         return PUBLISHED[scale].get(test_set), "published"
     reference = DASR_MEASURED[scale].get(test_set, {}).get(kernel)
@@ -142,7 +143,7 @@ def to_markdown(lines: Sequence[Line]) -> str:
             f"Of {len(compared)} values with a reference, {len(within)} are within its tolerance (published: 0.03 dB;",
             "DASR's code: 0.02 dB; CDSR's code: 0.01 dB; rounding of the reference on top).",
             "",
-            "- command: `python -m benchmarks.bicubic_table --test_path DIR`",
+            f"- command: `python -m benchmarks.bicubic_table {shlex.join(facts['command'][1:])}`",
             f"- commit: {facts['commit']}",
             f"- versions: Python {facts['python']}, PyTorch {facts['torch']}; {facts['platform']}",
             f"- hardware: {facts['processor']}, {facts['threads']} thread(s)",
@@ -173,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines.sort(key=lambda line: (line.protocol, line.scale, args.test_sets.index(line.test_set), line.kernel))
     with replacing(args.out / "bicubic.md") as temporary:
         temporary.write_text(to_markdown(lines), encoding="utf-8")
-    with replacing(args.out / "bicubic.csv") as temporary, temporary.open("w", newline="") as file:
+    with replacing(args.out / "bicubic.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*Line._fields, "difference"])
         writer.writerows([*line, line.difference] for line in lines)

@@ -1,8 +1,8 @@
 """Bodies of a small SR network at equal time: `python -m benchmarks.bodies --dir_data … --out F`.
 
-Each learns under the true kernel, for as many steps as the first body's budget takes: the time of a step is measured
-first, all bodies taking turns, and a file that is gone on with keeps its steps. A body is written features x blocks x
-residual blocks of a block.
+Each learns under the true kernel for as many steps as fit into the time of the first body's budget. To know how many,
+the time of a step is measured first, all bodies taking turns; a file that is gone on with keeps its steps. A body is
+written features x blocks x residual blocks of a block.
 """
 
 import argparse

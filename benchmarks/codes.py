@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.trials import Row, validation
+from benchmarks.trials import Row, last_weights, validation
 from data.protocol import Protocol
 from data.protocols import get_protocol
 from data.samples import Sample, Samples
@@ -45,7 +45,7 @@ class EveryFewImages(Samples):
 def measure(run: Path, test_path: Path, device: torch.device) -> Row:
     """Validation PSNR; PSNR on Set14 with own codes and with those of other kernels; what codes of B100 know.
 
-    All but the first is computed in bf16 on hardware that has it.
+    PSNR on Set14 and the codes of the probes are computed in bf16 on hardware that has it.
 
     Args:
         run: folder of a run.
@@ -53,8 +53,7 @@ def measure(run: Path, test_path: Path, device: torch.device) -> Row:
         device: what computes.
     """
     settings = json.loads((run / "setting.json").read_text())
-    weights = max((run / "model").glob("model_*_ema.pt"), key=lambda path: int(path.name.split("_")[1]))
-    model, _ = open_model(settings["model"], settings["scale"], weights)
+    model, _ = open_model(settings["model"], settings["scale"], last_weights(run, "model_*_ema.pt"))
     model.eval().to(device)
     protocol = get_protocol("cdsr", settings["scale"])
     with autocast(device, resolve_precision("auto", device)):

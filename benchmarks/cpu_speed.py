@@ -44,7 +44,7 @@ VARIANTS = {  # what the columns of Upscaler's table are
 
 
 def photograph(height: int, width: int) -> np.ndarray:
-    """A smooth image (H, W, 3) uint8 by chance."""
+    """A smooth random image, (H, W, 3) uint8."""
     coarse = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    facts = environment()
+    facts, accuracy = environment(), accuracy_rows(args.single, args.bf16) if args.single and args.bf16 else []
     lines = [
         "# Upscaling on a CPU",
         "",
@@ -148,8 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines += to_rows(network_tasks(name, args.side), args.rounds)
     lines += ["", "## What a user of CDSR_S x2 waits for, by default", ""]
     lines += [*wait_rows(args.side, args.megapixels, min(args.rounds, 3)), ""]
-    if args.single and args.bf16:
-        lines += ["## What OpenVINO in bf16 changes in PSNR and SSIM", "", *accuracy_rows(args.single, args.bf16), ""]
+    if accuracy:
+        lines += ["## What OpenVINO in bf16 changes in PSNR and SSIM", "", *accuracy, ""]
     text = "\n".join(lines)
     with replacing(args.out) as temporary:
         temporary.write_text(text, encoding="utf-8")

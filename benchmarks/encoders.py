@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.ablation import Arm
 from benchmarks.codes import knowledge
-from benchmarks.trials import SIGMAS_X2, Row, run_trials, table, trial_parser
+from benchmarks.trials import SIGMAS_X2, Row, last_weights, run_trials, table, trial_parser
 from data.protocols import get_protocol
 from model import open_model
 from model.variant import Variant
@@ -21,7 +21,6 @@ RECIPE = (
     "--optimizer MUON --channels_last --grad_clip 20 --context 64 --batch_encoder 16 --negatives batch "
     "--temperature 0.1 --moco_momentum 0 --queue_size 16"
 )
-ALONE = "--epochs_encoder 1 --epochs_sr 0"
 SLOW, FAST = "--lr_encoder 1e-3", "--lr_encoder 8e-3"
 
 
@@ -46,7 +45,7 @@ def measure(run: Path, test_path: Path, device_name: str) -> Row:
     """What codes of B100 know, from the folder of a run."""
     device = select_device(device_name)
     settings = json.loads((run / "setting.json").read_text())
-    model, _ = open_model(settings["model"], settings["scale"], next((run / "model").glob("model_1_*.pt")))
+    model, _ = open_model(settings["model"], settings["scale"], last_weights(run))
     model.eval().to(device)
     return knowledge(model, test_path, get_protocol("cdsr", settings["scale"]), device)
 
@@ -58,7 +57,8 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="these alone")
     parser.add_argument("--recipe", default=RECIPE)
     args = parser.parse_args()
-    words = {name: f"{SIGMAS_X2} {args.recipe} {ALONE} {ARMS[name].words}" for name in args.arms}
+    alone = f"--epochs_encoder {args.epochs} --epochs_sr 0"
+    words = {name: f"{SIGMAS_X2} {args.recipe} {alone} {ARMS[name].words}" for name in args.arms}
     rows = run_trials(words, args, functools.partial(measure, test_path=args.test_path, device_name=args.device))
     print(table(rows))
 

@@ -19,6 +19,7 @@ import torch
 from benchmarks.train_step import compare
 from data.samples import Sample, Samples
 from evaluation.evaluate import evaluate
+from evaluation.report.groups import read_evaluations
 from evaluation.results import read_rows
 from inference.upscaler import Upscaler
 from model import create_model
@@ -88,7 +89,7 @@ def pipeline_tasks(number: int, side: int) -> dict[str, Callable[[int], object]]
 def accuracy_rows(single: Path, bf16: Path) -> list[str]:
     """PSNR and SSIM of both precisions by set."""
     rows = ["| set | single | bf16 | difference | largest of a row |", "|---|---|---|---|---|"]
-    for path in sorted(single.glob("*_x*.json")):
+    for path in (one.path for one in read_evaluations(single)):
         first, second = (json.loads((folder / path.name).read_text(encoding="utf-8")) for folder in (single, bf16))
         means = [(content["summary"]["psnr"], content["summary"]["ssim"]) for content in (first, second)]
         texts = [f"{psnr:.3f} / {ssim:.5f}" for psnr, ssim in means]
@@ -126,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
+    accuracy = accuracy_rows(args.single, args.bf16) if args.single and args.bf16 else []
     network = to_rows(network_tasks(args.model, args.scale, args.side), args.rounds)
     pipeline = to_rows(pipeline_tasks(8, args.side), args.rounds)
     facts = environment()
@@ -148,8 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *pipeline,
         "",
     ]
-    if args.single and args.bf16:
-        lines += ["## What bf16 changes in PSNR and SSIM", "", *accuracy_rows(args.single, args.bf16), ""]
+    if accuracy:
+        lines += ["## What bf16 changes in PSNR and SSIM", "", *accuracy, ""]
     text = "\n".join(lines)
     with replacing(args.out) as temporary:
         temporary.write_text(text, encoding="utf-8")

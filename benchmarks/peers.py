@@ -199,7 +199,7 @@ def write(folder: Path, lines: Sequence[Line], files: Iterable[Path], facts: Map
     page = to_markdown(lines, files, facts)
     with replacing(folder / "peers.md") as temporary:
         temporary.write_text(page, encoding="utf-8")
-    with replacing(folder / "peers.csv") as temporary, temporary.open("w", newline="") as file:
+    with replacing(folder / "peers.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         names = list(measures(0))
         writer.writerow(["protocol", "scale", "set", "method", "image", "kernel", *names, "seconds"])

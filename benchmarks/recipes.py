@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", metavar="WORD", help="only those whose names contain one of these")
     args = parser.parse_args()
     warmup = f"--decay_type cosine --warmup {args.budget // 15}"
-    halved = f"--batch_size {2 * args.batch_size} --test_every {args.budget // 2}"
+    halved = f"--batch_size {2 * args.batch_size} --test_every {args.budget // args.epochs // 2}"
     variants = {
         "paper: Adam 1e-4, steps": "--lr_sr 1e-4",
         "4e-4, steps": "--lr_sr 4e-4",

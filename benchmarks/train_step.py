@@ -114,7 +114,7 @@ def time_calls(call: Callable[[int], object], num_calls: int, device: torch.devi
 def compare(
     calls: Mapping[str, Callable[[int], object]], device: torch.device, *, rounds: int, num_calls: int = 1
 ) -> list[dict]:
-    """Time all calls in turns; the first is the plain way, which ratios are taken to."""
+    """Time all calls in turns; the first is the one that ratios are to."""
     for call in calls.values():
         time_calls(call, WARM_UP_CALLS + 2, device)
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -151,8 +151,8 @@ def measure_data(args: argparse.Namespace) -> list[dict]:
             noisy = image.numpy() + generator.normal(0, 4, image.shape)
             write_image(Path(folder, "HR", f"{index}.png"), noisy.clip(0, 255).astype(np.uint8))
         build_lmdb(Path(folder, "HR"), Path(folder, "hr.lmdb"), progress=False)
-        for name, path, cache in (("2K PNG, decoded", "HR", 0), ("LMDB", "hr.lmdb", 0)):
-            source = open_source(Path(folder, path), patch, cache)
+        for name, path in (("2K PNG, decoded", "HR"), ("LMDB", "hr.lmdb")):
+            source = open_source(Path(folder, path), patch, cache_bytes=0)
             crops = TrainingSet(source, seed=0, batch_size=args.batch_size, patch=patch)
             num_batches = 1 if name.startswith("2K") else 40
             crops[0]
@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--num_steps", type=int, default=20, help="steps of a variant in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--variants", nargs="+", choices=list(VARIANTS), help="plain comes first (default: all for the device)"
+        "--variants", nargs="+", choices=list(VARIANTS), help="the first is what ratios are to (default: all that fit)"
     )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="JSON file to write")

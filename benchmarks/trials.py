@@ -6,6 +6,7 @@ Rows are written as they come, and a file that is there already is gone on with.
 import argparse
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -71,6 +72,8 @@ def run_trials(
     rows: dict[str, list[Row]] = known.get("rows", {})
     _require_same(known, vars(args), variants, args.out)
     words_of = known.get("variants", {}) | dict(variants)
+    before = known["environment"]["commit"] if known else None
+    commits = dict.fromkeys(known.get("commits", [before] if before else []))
     options = {key: value for key, value in vars(args).items() if key not in ("seeds", "jobs")}
     seeds = range(1, args.seeds + 1)
     missing = [(seed, name) for seed in seeds for name in variants if len(rows.setdefault(name, [])) < seed]
@@ -79,13 +82,17 @@ def run_trials(
         for (seed, name), row in zip(missing, found, strict=True):
             rows[name].append(row)
             print(f"seed {seed}, {name}: {_spell(row)}", flush=True)
-            record = {"options": options, "variants": words_of, "rows": rows, "environment": environment()}
-            write_json(args.out, record)
+            facts = environment()
+            commits[facts["commit"]] = None
+            record = {"options": options, "variants": words_of, "rows": rows, "environment": facts}
+            write_json(args.out, record | {"commits": list(commits)})
     return {name: rows[name] for name in variants}
 
 
 def read_trials(out: Path) -> dict[str, Any]:
-    """What `run_trials` wrote: options, variants, rows and environment; empty where there is no file."""
+    """What `run_trials` wrote, empty where there is no file: options, variants, rows, the environment of the last row,
+    and the commits of all of them, in the order of their first rows.
+    """
     return json.loads(out.read_text()) if out.is_file() else {}
 
 
@@ -103,18 +110,23 @@ def _require_same(known: Mapping[str, Any], options: Mapping[str, Any], variants
 
 def _train(words: str, seed: int, args: argparse.Namespace, measure: Measure, module: str) -> Row:
     with tempfile.TemporaryDirectory() as folder:
-        command = (
-            f"{sys.executable} -m {module} --dir_data {args.dir_data.resolve()} --data_range {args.data_range} "
-            f"--patch_size {args.patch_size} --batch_size {args.batch_size} --test_every {args.budget // args.epochs} "
-            f"--epochs_sr {args.epochs} "
-            f"--precision {args.precision} --device {args.device} --n_threads 1 --seed {seed} --no-use_tb_logger "
-            f"--save trial {words}"
+        options = (
+            f"--data_range {args.data_range} --patch_size {args.patch_size} --batch_size {args.batch_size} "
+            f"--test_every {args.budget // args.epochs} --epochs_sr {args.epochs} --precision {args.precision} "
+            f"--device {args.device} --n_threads 1 --seed {seed} --no-use_tb_logger --save trial {words}"
         )
+        images = ["--dir_data", str(args.dir_data.resolve())]
+        command = [sys.executable, "-m", *module.split(), *images, *options.split()]
         paths = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command.split(), cwd=folder, env=paths, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=folder, env=paths, capture_output=True, text=True)
         if done.returncode:
-            sys.exit(f"{command}\n{done.stderr[-2000:]}")
+            sys.exit(f"{shlex.join(command)}\n{done.stderr[-2000:]}")
         return measure(next((Path(folder) / "experiment").iterdir()))
+
+
+def last_weights(run: Path, pattern: str = "model_*.pt") -> Path:
+    """The weights of the last epoch of a run."""
+    return max((run / "model").glob(pattern), key=lambda path: int(path.name.split("_")[1]))
 
 
 def validation(run: Path) -> Row:

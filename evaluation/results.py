@@ -110,7 +110,10 @@ def precision_note(precisions: Iterable[str]) -> str:
 def write_results(path: Path, results: Sequence[Result], *, context: Mapping[str, Any]) -> None:
     """Write `path`.csv, one row an image and kernel, and `path`.json with the means and what was measured how."""
     names = list(dict.fromkeys(name for row in results for name in row.values))
-    with replacing(path.with_name(path.name + ".csv")) as temporary, temporary.open("w", newline="") as file:
+    with (
+        replacing(path.with_name(path.name + ".csv")) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", "kernel", *names, "seconds", "error"])
         for row in results:

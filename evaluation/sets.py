@@ -1,7 +1,9 @@
 """Test sets under one protocol, all evaluated alike: their rows, their files, one table."""
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from evaluation.rowlog import RowLog
 from evaluation.shard import Shard
 from inference.upscaler import VIEWS, Upscaler
 from utils.device import peak_memory, reset_peak_memory
+from utils.files import finite_or_null
 from utils.image import write_image
 from utils.run import environment, logger
 
@@ -52,6 +55,8 @@ def evaluate_sets(
     context = describe(upscaler, protocol, checkpoint, metrics)
     for warning in context["warnings"]:
         logger.warning("warning: %s", warning)
+    if shard.is_first:
+        warn_of_replaced(testsets, context)
     cost = model_cost(upscaler.model, protocol.known_degradation(protocol.test_kernels[0])) if profile else None
     if cost and upscaler.self_ensemble:
         cost = replace(cost, multiply_adds=len(VIEWS) * cost.multiply_adds)
@@ -82,7 +87,8 @@ def evaluate_sets(
         summaries |= {testset.name: summarize(rows)}
         summaries |= {f"{testset.name}, {severity}": summary for severity, summary in severities.items()}
         if shard.is_first:
-            more = {"profile": measured and asdict(measured), "environment": facts}
+            # Memory may have run short, after which an upscaler takes smaller tiles.
+            more = {"profile": measured and asdict(measured), "environment": facts, "tile": upscaler.tile}
             if severities:
                 more["by_severity"] = {severity: dict(summary.values) for severity, summary in severities.items()}
             write_results(stem, rows, context={"set": testset.name, **context, **more})
@@ -106,6 +112,21 @@ def describe(
         "self_ensemble": upscaler.self_ensemble,
         "warnings": mismatches(checkpoint["trained_for"], protocol) if "trained_for" in checkpoint else [],
     }
+
+
+def warn_of_replaced(stems: Iterable[Path], context: Mapping[str, Any]) -> None:
+    """Name the result files that come to be replaced by those of another checkpoint or of other settings."""
+    for path in (stem.with_name(f"{stem.name}.json") for stem in stems):
+        with contextlib.suppress(OSError, ValueError):
+            before = json.loads(path.read_text(encoding="utf-8"))
+            now = json.loads(json.dumps(finite_or_null(context), default=str))
+            if differing := [
+                name for name in now if name not in ("warnings", "tile") and before.get(name) != now[name]
+            ]:
+                logger.warning(
+                    "%s is of other settings (%s) and is replaced; to keep such files, give --results another folder",
+                    *(path, ", ".join(differing)),
+                )
 
 
 def _save(folder: Path, sample: Sample, sr: np.ndarray) -> None:

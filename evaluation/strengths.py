@@ -35,13 +35,13 @@ def strengths_of(known: KnownDegradation) -> tuple[float, float, float] | None:
 
 @dataclass(frozen=True)
 class Regression:
-    """One strength (N,), true and read, and what the median of all would be off by."""
+    """One strength (N,), true and read."""
 
     true: npt.NDArray[np.float64]
     read: npt.NDArray[np.float64]
 
     def summary(self) -> dict[str, float]:
-        """Mean absolute errors and the correlation, for JSON."""
+        """Mean absolute errors, of what is read and of the median of all, and the correlation, for JSON."""
         guess = np.abs(self.true - np.median(self.true)).mean()
         error = np.abs(self.true - self.read).mean()
         correlation = np.corrcoef(self.true, self.read)[0, 1] if self.read.std() > 0 < self.true.std() else 0.0

@@ -53,7 +53,7 @@ def draw_comparison(name: str) -> Path:
     columns = [("LR", protocol.degrade(name, hr)[labels.index(KERNEL)])]
     for model in ("bicubic", "CDSR_S"):
         stem = FOLDER / "results" / f"Photographs_x2_{protocol.slug}_{model}"
-        with stem.with_name(stem.name + ".csv").open(newline="") as file:
+        with stem.with_name(stem.name + ".csv").open(newline="", encoding="utf-8") as file:
             row = next(row for row in csv.DictReader(file) if (row["image"], row["kernel"]) == (name, KERNEL))
         figures = f"{float(row['psnr']):.2f} dB / {float(row['ssim']):.4f}"
         columns.append((f"{model}\n{figures}", read_rgb(stem / f"{name}_{KERNEL}.png")))

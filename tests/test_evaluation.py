@@ -315,6 +315,35 @@ def test_a_result_file_says_what_was_measured(sets: Path, tmp_path: Path) -> Non
     assert not list((tmp_path / "out").glob("*.jsonl"))
 
 
+def test_results_of_other_settings_are_not_replaced_in_silence(
+    sets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", "--sig", 1.2)
+    for flags, told in (
+        ((), ""),
+        ((), ""),
+        (("--self_ensemble",), "self_ensemble"),
+        (("--blur_kernel", 15), "protocol"),
+    ):
+        caplog.clear()
+        assert run(*words, "--model", "CDSR_S", *flags) == 0
+        assert ("is of other settings" in caplog.text) == bool(told) and told in caplog.text
+
+
+def test_the_tile_of_a_result_file_is_the_one_that_was_used(
+    sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", "--sig", 1.2)
+
+    def shrink(upscaler: Upscaler, *given: object, **more: object) -> list[Result]:
+        upscaler.tile = 25
+        return evaluate(upscaler, *given, **more)
+
+    monkeypatch.setattr("evaluation.sets.evaluate", shrink)
+    assert run(*words, "--model", "CDSR_S") == 0
+    assert json.loads(next((tmp_path / "out").glob("*.json")).read_text())["tile"] == 25
+
+
 def test_missing_sets_and_corrupt_images_cost_themselves_alone(
     sets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -73,6 +73,8 @@ def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:
         ("--cuda_graph --cpu", "--cuda_graph is for one GPU"),
         ("--data_range 1-800", "two ranges"),
         ("--cpu --device cuda", "--cpu contradicts"),
+        ("--dir_demo a.png --protocol real", "--protocol is for test sets"),
+        ("--embeddings --profile", "leave out --profile"),
         ("--n_GPUs 2 --device cuda:1", "leave one of them out"),
         ("--n_GPUs 2 --dir_demo a.png", "--dir_demo takes one process"),
         ("--lr_sr 0", r"outside \(0"),

@@ -22,14 +22,24 @@ from utils.image import write_image
 LABELS = [f"k{number}" for number in range(9)]
 
 
-def write_result(folder: Path, test_set: str, psnr: float, *, labels: list[str] = LABELS, **more: object) -> None:
+def write_result(
+    folder: Path,
+    test_set: str,
+    psnr: float,
+    *,
+    labels: list[str] = LABELS,
+    protocol: dict | None = None,
+    **more: object,
+) -> None:
     rows = [Result("p", label, {"psnr": psnr, "ssim": 0.95}, 0.1) for label in labels]
     test_kernels = [{"label": label, "sv_mode": 0} for label in labels]
     context = {
         "set": test_set,
-        "protocol": {"protocol": "cdsr", "scale": 2, "noise": 0.0, "test_kernels": test_kernels},
-        "checkpoint": {"model": "CDSR_S"},
-        **more,
+        "protocol": {
+            **{"protocol": "cdsr", "scale": 2, "noise": 0.0, "blur_kernel": 21, "sample_mode": "s-fold"},
+            **{"test_kernels": test_kernels, **(protocol or {})},
+        },
+        **{"checkpoint": {"model": "CDSR_S"}, **more},
     }
     write_results(folder / f"{test_set}_{len(labels)}", rows, context=context)
 
@@ -194,6 +204,30 @@ def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
     (group,) = read_groups([tmp_path / "p" / "out", tmp_path / "q" / "out"])
     ours = {row.run: row.values["Set5"][0] for row in group.rows if row.is_ours}
     assert ours == {str(tmp_path / "p" / "out"): 36.0, str(tmp_path / "q" / "out"): 35.0}
+
+
+def test_what_does_not_compare_is_in_tables_of_its_own(tmp_path: Path) -> None:
+    for name, changes in (("p", {}), ("q", {"sample_mode": "bicubic"}), ("r", {"blur_kernel": 15})):
+        write_result(tmp_path / name, "Set5", 36.0, labels=["k0"], protocol={"protocol": "cdsr-kernel", **changes})
+    groups = read_groups([tmp_path / name for name in "pqr"])
+    assert [len(group.evaluations) for group in groups] == [1, 1, 1]
+    assert [group.title.partition("(")[2] for group in groups] == [
+        "kernel k0 of 15×15, s-fold)",
+        "kernel k0 of 21×21, bicubic)",
+        "kernel k0 of 21×21, s-fold)",
+    ]
+
+
+def test_a_row_is_of_one_checkpoint(tmp_path: Path) -> None:
+    for test_set, psnr, digest in (("Set5", 36.0, "1" * 64), ("Set14", 32.0, "2" * 64), ("B100", 31.0, "2" * 64)):
+        checkpoint = {"model": "CDSR_S", "file": "model_2.pt", "sha256": digest}
+        write_result(tmp_path / "p", test_set, psnr, checkpoint=checkpoint)
+    (group,) = read_groups([tmp_path / "p"])
+    ours = {row.run: {name: pair[0] for name, pair in row.values.items()} for row in group.rows if row.is_ours}
+    assert ours == {
+        "p, model_2.pt 11111111": {"Set5": 36.0},
+        "p, model_2.pt 22222222": {"Set14": 32.0, "B100": 31.0},
+    }
 
 
 def test_images_codes_and_rows_say_of_which_run_they_are(tmp_path: Path) -> None:

@@ -51,8 +51,13 @@ def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyte
         return {"dB": 10.0 * seed}
 
     monkeypatch.setattr(trials, "_train", train)
+    commit = trials.environment()["commit"]
     args = argparse.Namespace(out=tmp_path / "rows.json", seeds=1, jobs=1)
     run_trials({"a": "--x", "b": "--y"}, args, trials.validation)
+    with monkeypatch.context() as patch:
+        patch.setattr(trials, "environment", lambda: {"commit": "another"})
+        run_trials({"a": "--x", "b": "--y"}, argparse.Namespace(out=args.out, seeds=2, jobs=1), trials.validation)
+    assert json.loads(args.out.read_text())["commits"] == [commit, "another"]
     args.seeds = 2
     rows = run_trials({"a": "--x", "b": "--y"}, args, trials.validation)
     assert trained == [("--x", 1), ("--y", 1), ("--x", 2), ("--y", 2)]

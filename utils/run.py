@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def prepare_run(folder: Path, *, reset: bool, resume: bool) -> None:
 def environment() -> dict[str, Any]:
     """Describe what a result depends on: commit, versions, device, command, time."""
     return {
-        "commit": _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "-uno") else ""),
+        "commit": _commit(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -55,6 +56,12 @@ def environment() -> dict[str, Any]:
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "date": time.strftime("%Y-%m-%d %H:%M:%S%z"),
     }
+
+
+def _commit() -> str:
+    """HEAD, and a digest of what has changed since; empty outside of git."""
+    changes = _git("diff", "HEAD")
+    return _git("rev-parse", "HEAD") + (f"+changes.{sha256(changes.encode()).hexdigest()[:8]}" if changes else "")
 
 
 def _git(*words: str) -> str:

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     default = first.parent if first.is_file() else first / "results" if (first / "results").is_dir() else first
     try:
         page = write_report(args.runs, args.out or default)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     print((page.parent / "report.md").read_text(encoding="utf-8"))
     print(f"report: {page}")

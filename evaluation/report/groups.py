@@ -2,13 +2,13 @@
 
 import json
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.protocols import get_protocol
+from data.protocols import PROTOCOLS, get_protocol
 from data.test_sets import TEST_SETS
 from evaluation.report.published_results import REFERENCE, published_rows
 from evaluation.results import precision_note
@@ -50,6 +50,12 @@ class Evaluation:
         marks += ["self-ensemble"] if self.content.get("self_ensemble") else []
         model = str(self.content["checkpoint"]["model"])
         return model + (f" ({', '.join(marks)})" if marks else "")
+
+    @property
+    def weights(self) -> str:
+        """File of the checkpoint and the start of its SHA-256; empty where there is none."""
+        checkpoint = self.content["checkpoint"]
+        return f"{checkpoint['file']} {checkpoint['sha256'][:8]}" if "sha256" in checkpoint else ""
 
     @property
     def precision(self) -> str:
@@ -100,18 +106,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Evaluations that compare: one protocol, scale and noise, the same kernels."""
+    """Evaluations that compare: one protocol, scale and noise, the same kernels and reduction."""
 
     protocol: str
     scale: int
     noise: float
     labels: tuple[str, ...]
+    blur_kernel: int
+    sample_mode: str
     evaluations: tuple[Evaluation, ...]
 
     @property
     def title(self) -> str:
         """For a heading."""
         kernels = f"{len(self.labels)} kernels" if len(self.labels) > 1 else f"kernel {self.labels[0]}"
+        if self.protocol not in PROTOCOLS:  # whose kernels have one size and one reduction
+            kernels += f" of {self.blur_kernel}×{self.blur_kernel}, {self.sample_mode}"
         return f"Protocol {self.protocol}, ×{self.scale}, noise {self.noise:g} ({kernels})"
 
     @property
@@ -127,11 +137,20 @@ class Group:
 
     @property
     def methods(self) -> dict[tuple[str, str], list[Evaluation]]:
-        """Ours by (method, run), in the order of the sets; runs are called as in `names_of_runs`."""
+        """Ours by (method, run), in the order of the sets; runs are called as in `names_of_runs`.
+
+        Where a run has results of several weights, each of these is a run of its own.
+        """
         names = names_of_runs(self.evaluations)
+        weights: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for one in self.evaluations:
+            weights[one.method, names[one.path.parent]].add(one.weights)
         methods: dict[tuple[str, str], list[Evaluation]] = {}
         for one in sorted(self.evaluations, key=lambda one: self.sets.index(one.set_name)):
-            methods.setdefault((one.method, names[one.path.parent]), []).append(one)
+            run = names[one.path.parent]
+            if len(weights[one.method, run]) > 1:
+                run = f"{run}, {one.weights}"
+            methods.setdefault((one.method, run), []).append(one)
         return methods
 
     @property
@@ -194,11 +213,12 @@ def read_evaluations(run: Path) -> list[Evaluation]:
 
 
 def read_groups(runs: Sequence[Path]) -> list[Group]:
-    """Group the results of runs by protocol, scale, noise and kernels."""
-    groups: dict[tuple[str, int, float, tuple[str, ...]], list[Evaluation]] = {}
+    """Group the results of runs by protocol, scale, noise, kernels and reduction."""
+    groups: dict[tuple[str, int, float, tuple[str, ...], int, str], list[Evaluation]] = {}
     for evaluation in {one.path: one for run in runs for one in read_evaluations(run)}.values():
         protocol = evaluation.protocol
         labels = tuple(test_kernel["label"] for test_kernel in protocol["test_kernels"])
-        key = (protocol["protocol"], protocol["scale"], protocol["noise"], labels)
+        of_images = protocol["protocol"], protocol["scale"], protocol["noise"], labels
+        key = (*of_images, protocol["blur_kernel"], protocol["sample_mode"])
         groups.setdefault(key, []).append(evaluation)
     return [Group(*key, tuple(own)) for key, own in sorted(groups.items())]
