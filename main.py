@@ -13,7 +13,7 @@ from data.degradation import Degradation
 from data.validation import ValidationSet
 from model import save_model
 from model.network import Network
-from option import Options, parse_options
+from option import TEST_SETS_ALONE, Options, parse_options
 from trainer import Interrupted, Trainer, TrainingStopped
 from training.build import build_schedule, build_training_step
 from training.validation import Validator
@@ -25,6 +25,9 @@ from utils.run import RunLogger, log_to_console, logger, prepare_run
 
 CONTRASTIVE = {"c_weight", "positive", "negatives", "temperature", "moco_momentum", "queue_size"}
 """Options of the contrastive loss."""
+
+TESTS = {*TEST_SETS_ALONE, "backend", "theta", "self_ensemble", "save_results", "results", "blur_only", "dir_demo"}
+"""Options of test.py that a training does not read."""
 
 ENCODER_PHASE = {"lr_encoder", "lr_decay_encoder", "gamma_encoder", "batch_encoder"}
 """Options of the encoder phase."""
@@ -117,8 +120,14 @@ def unread_options(args: Options, model: Network, degradation: Degradation) -> d
     """Name the options that this training does not read, each with the reason."""
     unread = dict.fromkeys(degradation.unread_ranges, f"degradation {degradation.name}, {args.blur_type} kernels")
     unread |= {name: f"--optimizer {args.optimizer}" for name, of in OPTIMIZERS_OF.items() if args.optimizer not in of}
+    unread |= dict.fromkeys(TESTS, "it is for tests, not for a training")
     if not model.is_contrastive:
         unread |= dict.fromkeys(CONTRASTIVE, f"{args.model} has no contrastive loss")
+        unread |= dict.fromkeys(("freeze_epoch", "context"), f"{args.model} has no encoder that learns by itself")
+    if args.negatives == "batch":
+        unread["queue_size"] = "--negatives batch has no queue"
+    if distributed.world_size() == 1:
+        unread["sync_bn"] = "there is one process"
     if args.epochs_encoder < 1:
         unread |= dict.fromkeys(ENCODER_PHASE, f"--epochs_encoder {args.epochs_encoder}")
     if args.decay_type != "step":

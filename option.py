@@ -83,8 +83,8 @@ class Options(argparse.Namespace):
         return {name: value for name, value in self.changed.items() if name not in usual or usual[name] != value}
 
     def __str__(self) -> str:
-        """The changed ones, as flags."""
-        return " ".join(f"--{name} {value}" for name, value in self.changed.items())
+        """The changed ones, by name and value."""
+        return ", ".join(f"{name} {value}" for name, value in self.changed.items())
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -421,7 +421,10 @@ def contradictions(args: Options) -> list[str]:
             args.cuda_graph and (args.cpu or args.n_GPUs != 1 or args.compile),
             "--cuda_graph is for one GPU: leave out --cpu, --n_GPUs and --compile",
         ),
-        (args.cpu and args.device not in ("auto", "cpu"), f"--cpu contradicts --device {args.device}"),
+        (
+            (args.cpu or args.n_GPUs == 0) and args.device not in ("auto", "cpu"),
+            f"{'--cpu' if args.cpu else '--n_GPUs 0'} contradicts --device {args.device}",
+        ),
         (
             args.n_GPUs > 1 and ":" in args.device,
             f"--device {args.device} is one GPU, --n_GPUs {args.n_GPUs} are several: leave one of them out",

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from evaluation.codes import COLLAPSED
+from inference.memory import is_out_of_memory
 from training.guard import MAX_SKIPPED_STEPS
 from training.model_files import ModelFiles
 from training.schedule import Phase, Schedule
@@ -43,22 +45,22 @@ class Interrupted(Exception):
 
 
 class Meter:
-    """Running means that stay on the device until they are read."""
+    """Running means of what is finite, which stay on the device until they are read."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._sums: dict[str, Tensor] = {}  # and counts
 
     def add(self, losses: dict[str, Tensor]) -> None:
-        """Add one step's losses."""
-        self._count += 1
+        """Add one step's losses; one that is not finite does not count."""
         for name, value in losses.items():
-            self._sums[name] = self._sums[name] + value.detach() if name in self._sums else value.detach()
+            value = value.detach().float()
+            finite = torch.stack([value.nan_to_num(0, 0, 0), value.isfinite().float()])
+            self._sums[name] = self._sums[name] + finite if name in self._sums else finite
 
     def means(self) -> dict[str, float]:
-        """Read the means and start again."""
-        means = {name: float(value) / self._count for name, value in self._sums.items()}
-        self._sums, self._count = {}, 0
+        """Read the means and start again; NaN where nothing was finite."""
+        means = {name: float(total / count) for name, (total, count) in self._sums.items()}
+        self._sums = {}
         return means
 
 
@@ -140,7 +142,13 @@ class Trainer:
                 while self.progress.epoch <= self.schedule.num_epochs:
                     self._train_one_epoch(batches, stop)
                     self._finish_epoch()
-            except RuntimeError as error:  # the loader raises it by a signal, in the middle of whatever runs then
+            except (RuntimeError, MemoryError) as error:
+                if is_out_of_memory(error):
+                    raise TrainingStopped(
+                        f"out of memory; {self._kept()}; give --split_batch 2 or more, --precision bf16, or a smaller "
+                        "--batch_size or --patch_size"
+                    ) from error
+                # The loader raises it by a signal, in the middle of whatever runs then.
                 if not str(error).startswith("DataLoader worker"):
                     raise
                 raise TrainingStopped(
@@ -244,20 +252,21 @@ class Trainer:
             found = self.validate(ema.model)
             row |= {f"{name}_ema": value for name, value in vars(found).items()}
             models.append((ema.model, found.psnr, "_ema"))
-        if self.schedule.phase(progress.epoch) is not Phase.ENCODER and found.psnr > progress.best_psnr:
+        is_best = self.schedule.phase(progress.epoch) is not Phase.ENCODER and found.psnr > progress.best_psnr
+        if is_best:
             progress.best_psnr, progress.best_epoch = found.psnr, progress.epoch
         self.run_logger.metrics(row, step=self.step)
         logger.info(
-            "epoch %d: validation %.2f dB / %.4f%s (best %.2f dB, epoch %d)%s",
+            "epoch %d: validation %.2f dB / %.4f%s%s%s",
             *(progress.epoch, found.psnr, found.ssim, " of the averaged weights" if ema else ""),
-            *(progress.best_psnr, progress.best_epoch),
+            f" (best {progress.best_psnr:.2f} dB, epoch {progress.best_epoch})" if progress.best_epoch else "",
             "" if spread is None else f", codes differ by {100 * spread:.2g} %",
         )
         if spread is not None and spread <= COLLAPSED:
             logger.warning("warning: all images have one code: the encoder has collapsed (docs/training.md says more)")
         if distributed.rank() == 0:
             try:
-                self.model_files.write(progress.epoch, progress.best_epoch, models)
+                self.model_files.write(progress.epoch, progress.best_epoch, models, is_best=is_best)
             except OSError as error:
                 raise self._cannot_write(self.model_files.folder, error) from error
 

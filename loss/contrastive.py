@@ -9,7 +9,7 @@ def contrastive_loss(logits: Tensor) -> Tensor:
     """Cross-entropy against index 0, where the positive key stands.
 
     Args:
-        logits: (B, 1 + queue_size) similarities over the temperature.
+        logits: (B, 1 + number of negatives) similarities over the temperature.
 
     Returns:
         a scalar, the mean over the batch.

@@ -1,7 +1,7 @@
 """Momentum contrast for the encoder (He et al., CVPR 2020; CDSR, section 3.2).
 
-The query is one patch of an image, its positive key another patch under the same degradation, the negatives are
-the keys of earlier batches.
+The query is one patch of an image, its positive key another patch under the same degradation; the negatives are the
+keys of earlier batches, as published, or those of the batch's other images.
 
 Differs from the published code: runs on any device, and a batch that does not divide the queue wraps round.
 """

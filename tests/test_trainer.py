@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import resource
 import signal
 import subprocess
@@ -19,10 +20,13 @@ from torch import Tensor
 import main
 import test
 from loss import PixelLoss
-from model import MODELS
+from model import MODELS, create_model, save_model
 from model.cdsr import CDSR, CDSRSize
 from model.network import Network
+from model.variant import Variant
+from trainer import Meter
 from training.guard import MAX_SKIPPED_STEPS
+from training.model_files import ModelFiles
 from training.step import TrainingStep
 from training.validation import Validation
 from utils.checkpoint import StateStore, load_weights
@@ -222,6 +226,11 @@ def test_a_run_is_kept_unless_reset(photographs: Path, caplog: pytest.LogCapture
     assert main.main(tiny(photographs, "--reset", "--positive", "d", "--data_range", "1-1/5-6")) == 1
     assert "there is one to train on" in caplog.text
     assert (RUN / "train.log").read_text() == log
+    (RUN / "results").mkdir()
+    (RUN / "results" / "a.csv").touch()
+    assert main.main(tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "1", "--reset")) == 0
+    assert [path.name for path in (RUN / "results").iterdir()] == ["a.csv"]
+    assert len(list((RUN / "state").iterdir())) == 1
 
 
 def test_the_best_and_the_last_model_stay(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +238,19 @@ def test_the_best_and_the_last_model_stay(photographs: Path, monkeypatch: pytest
     monkeypatch.setattr(main, "Validator", lambda *_, **__: lambda model: next(figures))
     assert main.main(tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "4")) == 0
     assert sorted(path.name for path in (RUN / "model").iterdir()) == ["model_2_psnr_33.00.pt", "model_4_psnr_32.00.pt"]
+
+
+def test_the_best_of_an_epoch_cut_short_stays(tmp_path: Path) -> None:
+    files = ModelFiles(tmp_path, lambda model, path: path.write_text(model))
+
+    def write(epoch: int, best_epoch: int, psnr: float, is_best: bool) -> set[str]:
+        files.write(epoch, best_epoch, [("raw", psnr, ""), ("averaged", psnr, "_ema")], is_best=is_best)
+        return {path.name for path in tmp_path.glob("*[0-9].pt")}
+
+    assert write(1, 1, 30.0, True) == {"model_1_psnr_30.00.pt"}  # cut short, the rate at 0
+    assert write(1, 1, 29.5, False) == {"model_1_psnr_30.00.pt", "model_1_psnr_29.50.pt"}
+    assert write(2, 1, 29.0, False) == {"model_1_psnr_30.00.pt", "model_1_psnr_29.50.pt", "model_2_psnr_29.00.pt"}
+    assert write(2, 2, 31.0, True) == {"model_2_psnr_31.00.pt"}
 
 
 def test_a_collapsed_encoder_is_named(
@@ -256,6 +278,44 @@ def test_one_bad_loss_is_skipped_and_counted(photographs: Path, monkeypatch: pyt
     assert state["num_skipped"] == 1
     assert all(torch.isfinite(value).all() for value in state["model"].values())
     assert state["moco"]["queue_pointer"].item() == 3 * 4
+    assert [row["pixel"] is None for row in rows("pixel")] == [False, False, True, False]
+    assert "NaN" not in (RUN / "metrics.jsonl").read_text()
+
+
+def test_a_skipped_step_leaves_the_batch_statistics(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = TrainingStep.degrade
+    monkeypatch.setattr(
+        TrainingStep,
+        "degrade",
+        lambda self, pairs, step: original(self, pairs, step) * (math.nan if step == 2 else 1),
+    )
+    words = ("--lpe", "both", "--no-head", "--epochs_sr", "0", "--ema", "0.9")
+    assert main.main(tiny(photographs, *words)) == 0
+    state = final_state()
+    assert state["num_skipped"] == 1
+    assert any(name.endswith("running_mean") for name in state["model"])
+    for values in (state["model"], state["ema"]["model"]):
+        assert all(torch.isfinite(value).all() for value in values.values())
+
+
+def test_the_mean_of_a_log_line_is_of_what_is_finite() -> None:
+    meter = Meter()
+    for value in (1.0, math.nan, 4.0, math.inf):
+        meter.add({"pixel": torch.tensor(value), "bad": torch.tensor(math.nan)})
+    means = meter.means()
+    assert means["pixel"] == 2.5 and math.isnan(means["bad"])
+    assert meter.means() == {}
+
+
+def test_memory_that_runs_out_is_one_line(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run_out() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    at_step(monkeypatch, 5, run_out)
+    assert main.main(tiny(photographs)) == 1
+    assert re.search("out of memory; the last good state is .*epoch_00002.*give --split_batch", caplog.text)
 
 
 def test_endless_bad_losses_stop_the_run(
@@ -415,6 +475,8 @@ def test_a_range_that_is_not_read_is_named(photographs: Path, caplog: pytest.Log
         ("--decay_type step_1 --gamma_sr 0.2 --lr_decay_sr 3", ["--lr_decay_sr"]),
         ("--decay_type step --gamma_sr 0.2 --lr_decay_sr 3 --lr_encoder 1e-4", []),
         ("--epochs_encoder -1 --lr_encoder 1e-4 --batch_encoder 8", ["--batch_encoder", "--lr_encoder"]),
+        ("--negatives batch --queue_size 64 --sync_bn", ["--queue_size", "--sync_bn"]),
+        ("--self_ensemble --protocol cdsr --theta 1 --tile 64", ["--protocol", "--self_ensemble", "--theta"]),
     ],
 )
 def test_an_option_that_is_not_read_is_named(
@@ -434,6 +496,22 @@ def test_training_goes_on_from_a_published_checkpoint(photographs: Path) -> None
     model = next((RUN / "model").glob("model_2*"))
     assert main.main(tiny(photographs, "--save", "more", "--pre_train", str(model))) == 0
     assert main.main(tiny(photographs, "--save", "other", "--scale", "3", "--pre_train", str(model))) == 1
+
+
+def test_weights_without_a_head_cannot_be_told(photographs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_model(create_model("CDSR_S", 2, Variant(lpe="pixel", csc=True)), Path("w.pt"), {})
+    for words in (("--d_weight", "1"), ("--epochs_teacher", "1")):
+        caplog.clear()
+        assert main.main(tiny(photographs, "--pre_train", "w.pt", *words)) == 1
+        assert "the weights have no head" in caplog.text
+
+
+def test_a_resume_does_not_need_the_weights_of_the_start(photographs: Path) -> None:
+    save_model(create_model("CDSR_S", 2), Path("w.pt"), {})
+    words = tiny(photographs, "--init_from", "w.pt", "--epochs_sr", "1")
+    assert main.main(words) == 0
+    Path("w.pt").unlink()
+    assert main.main([*words, "--epochs_sr", "2", "--resume", "-1"]) == 0
 
 
 class Plain(Network):

@@ -96,8 +96,11 @@ def build_network(
         tell_kernels(model, degradation)
     elif args.epochs_teacher or args.d_weight:
         require_kernel(degradation)
-    if resumed:
+    if (args.epochs_teacher or args.d_weight) and model.encoder.head is None:
+        raise ValueError("the weights have no head, which --epochs_teacher and --d_weight take: leave these out")
+    if resumed:  # its weights replace those to start from, whose file may be gone
         require_fit(model, resumed, "the state to resume")
+        return model
     if args.pre_train:
         load_model(model, args.pre_train)
     if args.init_from:
@@ -106,9 +109,10 @@ def build_network(
 
 
 def starting_variant(args: argparse.Namespace) -> Variant | None:
-    """The variant of the weights to start from, if any; a head may learn compression then."""
+    """The variant of the weights to start from, if any; their head may learn compression then."""
     held = variant_in(args.pre_train or args.init_from, args.model)
-    return held._replace(compression=True) if held and args.init_from and args.compression else held
+    learns = held is not None and held.head and args.init_from and args.compression
+    return held._replace(compression=True) if held and learns else held
 
 
 def tell_kernels(model: NonBlind, degradation: Degradation) -> None:

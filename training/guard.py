@@ -1,4 +1,4 @@
-"""Steps that must not change the weights: a loss or a gradient that is not finite, or a loss above a threshold.
+"""Steps that must not change a model: a loss or a gradient that is not finite, or a loss above a threshold.
 
 Nothing here waits for a GPU; the counts are read when a log line is written.
 """

@@ -18,8 +18,18 @@ class ModelFiles:
         self.folder, self.save, self.keep_all = folder, save, keep_all
         self._files: dict[int, list[Path]] = {}
 
-    def write(self, epoch: int, best_epoch: int, models: Sequence[tuple[Any, float, str]]) -> None:
+    def write(
+        self, epoch: int, best_epoch: int, models: Sequence[tuple[Any, float, str]], *, is_best: bool = False
+    ) -> None:
         """Write (model, PSNR, suffix of the name) of an epoch, then drop all but the best and the last epoch's.
+
+        An epoch may be written twice: when it was cut short, and complete. What was best when it was cut short stays.
+
+        Args:
+            epoch: whose weights these are.
+            best_epoch: the best one so far.
+            models: the averaged weights last, where there are any.
+            is_best: whether these weights are the best ones so far.
 
         Raises:
             OSError: a file could not be written; the others are as they were.
@@ -27,8 +37,12 @@ class ModelFiles:
         paths = [self.folder / f"model_{epoch}_psnr_{psnr:.2f}{suffix}.pt" for _, psnr, suffix in models]
         for (model, _, _), path in zip(models, paths, strict=True):
             self.save(model, path)
-        for path in set(self._files.get(epoch, [])) - set(paths):  # of an epoch cut short, and now complete
-            path.unlink(missing_ok=True)
+        earlier = [path for path in self._files.get(epoch, []) if path not in paths]
+        if epoch == best_epoch and not is_best:
+            paths = [*earlier, *paths]
+        else:
+            for path in earlier:
+                path.unlink(missing_ok=True)
         self._files[epoch] = paths
         if self.keep_all:
             return

@@ -30,6 +30,9 @@ from utils.randomness import generator_for
 Computed = tuple[dict[str, Tensor], Tensor | None]
 """Losses, and the keys to enqueue where the step is contrastive."""
 
+STATISTICS = ("running_mean", "running_var")
+"""Ends of the names of batch statistics."""
+
 NO_KERNEL = "leave out --epochs_teacher and --d_weight, and --sv_mode for a non-blind model"
 
 
@@ -87,10 +90,11 @@ class TrainingStep:
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "half")
         self.guard = SkipGuard(config.skip_threshold, device)
+        self.statistics = [value for name, value in model.named_buffers() if name.endswith(STATISTICS)]
         self._recorded: tuple[object, RecordedCall[Computed]] | None = None  # and what it was recorded for
 
     def __call__(self, pairs: Tensor | Pairs, *, step: int, phase: Phase, learning_rate: float) -> dict[str, Tensor]:
-        """Do one optimiser step; the weights stay as they are where a loss or a gradient is bad.
+        """Do one optimiser step; weights and batch statistics stay as they are where a loss or a gradient is bad.
 
         Args:
             pairs: (B, 2, 3, P, P) uint8, two HR patches of each image, this rank's; or these with LR ones of them.
@@ -110,6 +114,7 @@ class TrainingStep:
         if lr_pairs is None:
             lr_pairs = self.degrade(hr_pairs, step)
         known = self._known(len(lr_pairs), step) if self._is_told(phase) else None
+        before = [value.clone() for value in self.statistics]
         losses, keys = self._compute(lr_pairs, hr_pairs[:, 0], known, step, phase)
         self.scaler.unscale_(self.optimizer)
         excess = self.guard.excess(losses)
@@ -118,6 +123,8 @@ class TrainingStep:
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip or math.inf)
         bad = self.guard.judge(excess, norm)
         self._update(bad, learning_rate)
+        for value, old in zip(self.statistics, before, strict=True):
+            value.copy_(torch.where(bad, old, value))
         if self.moco is not None and keys is not None:
             self.moco.enqueue(distributed.gather_rows(keys), unless=bad)
         if self.ema:
@@ -252,7 +259,7 @@ class TrainingStep:
         """Average over the ranks the batch statistics that each gathered from its own share."""
         parts = [self.model, self.moco, self.ema and self.ema.model]
         values = [item for part in parts if part is not None for item in part.state_dict().items()]
-        distributed.average(value for name, value in values if name.endswith(("running_mean", "running_var")))
+        distributed.average(value for name, value in values if name.endswith(STATISTICS))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a step changes."""

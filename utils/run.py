@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from utils.files import replacing, write_json
+from utils.files import finite_or_null, replacing, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = Path("experiment")
@@ -35,7 +35,8 @@ def prepare_run(folder: Path, *, reset: bool, resume: bool) -> None:
     """
     exists = folder.is_dir() and any(path.name != "results" for path in folder.iterdir())
     if exists and reset:
-        shutil.rmtree(folder)
+        for path in (path for path in folder.iterdir() if path.name != "results"):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     elif exists and not resume:
         raise ValueError(
             f"{folder} holds a run already; go on with --resume -1, delete it with --reset, or name another by --save"
@@ -116,7 +117,7 @@ class RunLogger:
         """Append a row; numbers go to TensorBoard too."""
         if self.is_silent:
             return
-        self._metrics.write(json.dumps({"iteration": step, **row}) + "\n")
+        self._metrics.write(json.dumps(finite_or_null({"iteration": step, **row})) + "\n")
         self._metrics.flush()
         if self._writer:
             for name, value in row.items():
