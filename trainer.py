@@ -13,7 +13,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from evaluation.codes import COLLAPSED
-from inference.memory import is_out_of_memory
 from training.guard import MAX_SKIPPED_STEPS
 from training.model_files import ModelFiles
 from training.schedule import Phase, Schedule
@@ -21,7 +20,7 @@ from training.step import TrainingStep
 from training.validation import Validation
 from utils import distributed
 from utils.checkpoint import StateStore
-from utils.device import peak_memory
+from utils.device import is_out_of_memory, peak_memory
 from utils.randomness import random_states, restore_random_states
 from utils.run import RunLogger
 from utils.signals import StopRequest

@@ -19,9 +19,8 @@ from data.samples import Sample, Samples
 from evaluation.metrics import Measure, psnr_y, ssim_y
 from evaluation.results import Result
 from evaluation.rowlog import RowLog
-from inference.memory import is_out_of_memory
 from inference.upscaler import Upscaler
-from utils.device import synchronize
+from utils.device import is_out_of_memory, synchronize
 from utils.image import to_tensor, to_uint8
 
 NUM_AHEAD = 4

@@ -1,6 +1,7 @@
-"""Upscale an image with an exported model and onnxruntime alone, without PyTorch and without this project.
+r"""Upscale an image with an exported model and onnxruntime alone, without PyTorch and without this project.
 
-python -m model.export --pre_train experiment/pretrained/cdsr_s_x2.safetensors --model CDSR_S --to onnx --out cdsr.onnx
+python -m inference.export --pre_train experiment/pretrained/cdsr_s_x2.safetensors --model CDSR_S --to onnx \
+    --out cdsr.onnx
 python examples/upscale_with_onnxruntime.py cdsr.onnx image.png larger.png
 """
 

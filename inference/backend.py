@@ -29,7 +29,8 @@ def choose_backend(name: str | None, model: Network, device: torch.device, preci
 
     Args:
         name: one of BACKENDS, or None.
-        model: the network to run; without weights there is nothing to compile, and told networks are for test sets.
+        model: the network to run; without weights there is nothing to compile, and a non-blind network
+            is for test sets alone.
         device: where it is.
         precision: `single` or `bf16`, or `half`, which OpenVINO does not take here.
 
@@ -68,6 +69,7 @@ class CompiledNetwork:
             "INFERENCE_PRECISION_HINT": "f32",  # what is to be bf16 says so itself
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "ENABLE_CPU_PINNING": False,  # else all processes of a machine crowd on its first cores
+            "CPU_RUNTIME_CACHE_CAPACITY": 64,  # else it keeps about a megabyte for every size of an image
         }
         try:
             graph = _convert(model, precision)

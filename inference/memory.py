@@ -1,7 +1,6 @@
-"""How much memory is free, how much a tile takes, and when memory ran out."""
+"""How much memory is free, and how much a tile takes."""
 
 import contextlib
-import re
 from pathlib import Path
 
 import psutil
@@ -11,7 +10,7 @@ from torch import nn
 from inference.tiles import MIN_TILE
 
 CPU_TILE, GPU_TILE = 256, 1024
-"""Largest tiles chosen: more of them make nothing faster (on CPUs the features fall out of the caches)."""
+"""Largest tiles chosen: larger ones make nothing faster (on CPUs the features fall out of the caches)."""
 
 SHARE = 0.5
 """Of the free memory, what a tile may take."""
@@ -21,9 +20,14 @@ LIVE_COPIES = 5
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free now: of the GPU; else of the machine, within its control group (unknown to psutil)."""
+    """Memory that is free now.
+
+    Of the GPU, with what PyTorch keeps and does not use; else of the machine, within its control group, which psutil
+    does not know.
+    """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch gives it back
+        return torch.cuda.mem_get_info(device)[0] + cached
     groups = (
         _cgroup("memory.max", "memory.current", "memory.stat"),
         _cgroup("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
@@ -63,12 +67,3 @@ def choose_tile(model: nn.Module, device: torch.device, *, free: int | None = No
     side = int((SHARE * free / bytes_per_pixel(model)) ** 0.5)
     largest = GPU_TILE if device.type == "cuda" else CPU_TILE
     return min(max(side // 16 * 16, MIN_TILE), largest)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell running out of memory, on any device, from other errors."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and bool(
-        re.search(r"not enough memory|can't allocate memory|out of memory|std::bad_alloc", str(error))
-    )

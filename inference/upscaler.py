@@ -11,10 +11,10 @@ from torch import Tensor
 
 from data.degradation import described_degradation
 from inference.backend import NAMES, CompiledNetwork
-from inference.memory import choose_tile, is_out_of_memory
+from inference.memory import choose_tile
 from inference.tiles import MIN_TILE, num_tiles, super_resolve_bands
 from model.network import Network, NonBlind
-from utils.device import autocast
+from utils.device import autocast, is_out_of_memory
 from utils.known_degradation import EstimatedDegradation, KnownDegradation
 
 MARGIN = 2
@@ -52,7 +52,7 @@ class Upscaler:
     would: that is the grid of its test sets. `centred` undoes it, for images to be looked at or laid over others;
     and the self-ensemble, whose turned results would be moved in turned directions, brings all 8 to one grid.
 
-    Differs from the published code: which averages them as they come, and blurs.
+    Differs from the published code, which averages them as they come and so blurs.
 
     Args:
         model: a network in evaluation mode, on its device.

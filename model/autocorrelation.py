@@ -7,10 +7,9 @@ the attention over windows.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.common import NEGATIVE_SLOPE, RGB_RANGE
+from model.common import NEGATIVE_SLOPE, RGB_RANGE, at_least
 from model.sync_norm import BatchNorm2d
 
 REACH = 4
@@ -112,9 +111,7 @@ class AutocorrelationBranch(nn.Module):
 
         An image smaller than LEAST is padded by replication.
         """
-        missing_rows, missing_columns = (max(LEAST - side, 0) for side in lr.shape[2:])
-        if missing_rows or missing_columns:
-            lr = F.pad(lr, (0, missing_columns, 0, missing_rows), mode="replicate")
+        lr = at_least(lr, LEAST)
         pooled = self._pool(lr) if tile is None else self._pool_in_tiles(lr, tile)
         return self.out(pooled.flatten(1))
 

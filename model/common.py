@@ -8,6 +8,8 @@ from model.sync_norm import BatchNorm2d
 
 NEGATIVE_SLOPE = 0.1
 RGB_RANGE = 255.0
+LARGEST_NOISE = 25.0
+"""The noise level, in grey levels, that a network is told as 1: the largest of the field's usual protocols."""
 
 
 class ConvNormAct(nn.Module):
@@ -23,6 +25,14 @@ class ConvNormAct(nn.Module):
     def forward(self, feat: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, out_channels, H', W')."""
         return F.leaky_relu(self.norm(self.conv(feat)), NEGATIVE_SLOPE)
+
+
+def at_least(lr: Tensor, side: int) -> Tensor:
+    """Repeat the last rows and columns of lr (B, C, H, W) until each side has this many pixels."""
+    missing_rows, missing_columns = (max(side - length, 0) for length in lr.shape[2:])
+    if not (missing_rows or missing_columns):
+        return lr
+    return F.pad(lr, (0, missing_columns, 0, missing_rows), mode="replicate")
 
 
 def spatial_mean(branch: nn.Module, lr: Tensor, tile: int | None, *, stride: int, halo: int, least: int = 1) -> Tensor:

@@ -11,11 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.common import NEGATIVE_SLOPE
+from model.common import LARGEST_NOISE, NEGATIVE_SLOPE
 from utils.known_degradation import EstimatedDegradation, KnownDegradation
-
-LARGEST_NOISE = 25.0
-"""The noise level that counts as 1: the largest of the field's usual protocols."""
 
 SMALLEST_VARIANCE = 0.1
 """Squared HR pixels: narrower kernels are as good as none."""

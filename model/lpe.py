@@ -8,11 +8,10 @@ branch, where the published code fails; a large image can be encoded in tiles, i
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.autocorrelation import AutocorrelationBranch
-from model.common import NEGATIVE_SLOPE, ConvNormAct, spatial_mean
+from model.common import NEGATIVE_SLOPE, ConvNormAct, at_least, spatial_mean
 
 
 def pixel_branch(widths: tuple[int, int, int]) -> nn.Sequential:
@@ -89,15 +88,8 @@ class LPE(nn.Module):
             features.append(spatial_mean(self.pixel_branch, lr, tile, stride=2, halo=12))
         if self.patch_branch is not None:  # it sees 3 patches around each
             side = self.patch_size
-            patches = self._at_least_one_patch(lr)
+            patches = at_least(lr, side)
             features.append(spatial_mean(self.patch_branch, patches, tile, stride=side, halo=3 * side, least=side))
         if self.autocorrelation_branch is not None:
             features.append(self.autocorrelation_branch(lr, tile))
         return self.mlp(torch.cat(features, dim=1))
-
-    def _at_least_one_patch(self, lr: Tensor) -> Tensor:
-        missing_rows = max(self.patch_size - lr.shape[2], 0)
-        missing_columns = max(self.patch_size - lr.shape[3], 0)
-        if not (missing_rows or missing_columns):
-            return lr
-        return F.pad(lr, (0, missing_columns, 0, missing_rows), mode="replicate")

@@ -9,14 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from model.cdsr import CDSRSize, SRNetwork
+from model.common import LARGEST_NOISE
 from model.network import Network
 from utils.known_degradation import KnownDegradation
 
 NUM_COMPONENTS = 15
 KERNEL_SIZE = 21
-LARGEST_NOISE = 25.0
-"""The noise level that counts as 1: the largest of the field's usual protocols."""
-
 SMALLEST_SPREAD = 1e-3
 """Kernels that are all but the same are not blown up to differ."""
 

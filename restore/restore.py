@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from inference.memory import is_out_of_memory
 from inference.upscaler import Upscaler
 from restore.duration import spoken, tell_time
 from restore.plan import OutputOptions, losses
 from restore.sources import Source
 from restore.transparency import bleed, enlarge_alpha
+from utils.device import is_out_of_memory
 from utils.image import Image, count_pixels, format_of, read_image, write_image
 
 logger = logging.getLogger("cdsr")

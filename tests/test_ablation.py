@@ -9,7 +9,8 @@ import torch
 
 import main
 import test
-from model import MODELS, create_model, export, open_model, save_model
+from inference import export
+from model import MODELS, create_model, open_model, save_model
 from model.cdsr import CDSR
 from model.common import RGB_RANGE
 from model.published import describe, to_published

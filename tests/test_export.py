@@ -11,9 +11,12 @@ import torch
 from PIL import Image
 
 import test as command_line
+from data.degradation import DegradationConfig, create_degradation
 from examples import restore_one_image
-from model import create_model, export, load_model, save_model
-from model.export import ExportError, main
+from inference import export
+from inference.export import ExportError, main
+from inference.upscaler import Upscaler, grid_shift
+from model import create_model, load_model, save_model
 from tests.test_image_metadata import random_pixels, save_pil
 from utils.image import read_image, to_tensor, to_uint8
 
@@ -49,8 +52,9 @@ def test_onnx_runs_without_torch_and_gives_the_same(tmp_path, weights, capfd):
     image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 41, 30)))
     script = ROOT / "examples/upscale_with_onnxruntime.py"
     subprocess.run([sys.executable, script, target, image, tmp_path / "b.png"], check=True, timeout=60, cwd=tmp_path)
-    with torch.inference_mode():
-        expected = to_uint8(model(to_tensor(random_pixels(3, 8, 41, 30))[None])[0])
+    assert grid_shift(model, {}) == -1
+    centred = Upscaler(model, shift=grid_shift(model, {}), centred=True)
+    expected = to_uint8(centred(to_tensor(random_pixels(3, 8, 41, 30))[None])[0])
     assert np.abs(read_image(tmp_path / "b.png").pixels.astype(int) - expected).max() <= 1
     # An image under 12 pixels is padded by the example.
     tiny = save_pil(tmp_path / "tiny.png", Image.fromarray(random_pixels(3, 8, 5, 40)))
@@ -79,6 +83,27 @@ def test_an_export_that_differs_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="nan"):
         export.export(model, target, to="torchscript")
     assert target.read_bytes() == b"an earlier export" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("degradation", ["cdsr", "real"])
+def test_an_export_has_the_centre_of_its_image(tmp_path, weights, degradation):
+    """As the command line gives it: weights for s-fold subsampling have another grid, which their file tells."""
+    model = create_model("CDSR_S", 2).eval()
+    load_model(model, weights)
+    metadata = create_degradation(DegradationConfig(degradation=degradation, scale=2)).describe()
+    assert export.export(model, tmp_path / "a.ts", to="torchscript", metadata=metadata) <= 0.05
+    lr = to_tensor(random_pixels(3, 8, 41, 30))[None]
+    centred = Upscaler(model, shift=grid_shift(model, metadata), centred=True)
+    with torch.inference_mode():
+        assert torch.jit.load(tmp_path / "a.ts")(lr).sub(centred(lr)).abs().max() <= 0.05
+
+
+def test_weights_are_called_by_their_format(tmp_path, weights, capsys):
+    for to, name in (("safetensors", "a.bin"), ("pt", "a.safetensors")):
+        words = ["--pre_train", str(weights), "--model", "CDSR_S", "--to", to, "--out", str(tmp_path / name)]
+        assert main(words) == 1
+        assert f"{name} is not called .{to}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_export_does_not_replace_its_own_weights(tmp_path, capsys):

@@ -23,9 +23,9 @@ from evaluation.embeddings import collect_embeddings
 from evaluation.metrics import psnr_y
 from evaluation.profiling import model_cost
 from evaluation.results import read_rows
+from inference.export import main as export
 from inference.upscaler import Upscaler
 from model import create_model, init_model, load_model, save_model
-from model.export import main as export
 from model.oracle import KernelPCA, Oracle
 from tests.test_evaluation import image
 from tests.test_trainer import RUN, assert_same, at_step, deliver, final_state, photographs, rows, tiny

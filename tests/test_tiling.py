@@ -231,3 +231,10 @@ def test_tiles_follow_the_free_memory(small_model, monkeypatch, tmp_path: Path):
     for left, free in ((None, 7168), (9000, 7168), (4000, 4000)):
         monkeypatch.setattr(memory, "_cgroup", lambda *_, left=left: left)
         assert memory.free_bytes(cpu) == free
+
+
+def test_what_pytorch_keeps_of_a_gpu_is_free(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 9000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 700)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 200)
+    assert memory.free_bytes(torch.device("cuda", 0)) == 1500

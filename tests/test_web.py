@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -26,11 +27,12 @@ from inference.upscaler import Upscaler
 from model import create_model, save_model
 from model.variant import Variant
 from tests.test_image_metadata import random_pixels, save_pil
+from utils.image import Image as PixelImage
 from utils.image import read_image
 from utils.known_degradation import EstimatedDegradation
 from web.__main__ import main, parse_options
 from web.chart import describe, draw_kernel
-from web.service import Cancelled, Service
+from web.service import Cancelled, Service, _view
 
 ROOT = Path(__file__).parent.parent
 
@@ -165,6 +167,17 @@ def test_weights_that_cannot_be_used_are_told_at_the_start(tmp_path):
         Service(torch.device("cpu"), tmp_path, weights={("CDSR_S", 2): tmp_path / "missing.pt"})
 
 
+def test_a_backend_that_cannot_run_is_told_at_the_start(tmp_path):
+    with pytest.raises(ValueError, match="--backend openvino"):
+        Service(torch.device("cpu"), tmp_path, backend="openvino", precision="half")
+
+
+def test_a_port_that_is_none_is_told(capsys):
+    with pytest.raises(SystemExit):
+        parse_options(["--port", "70000"])
+    assert "--port 70000 is outside 0 to 65535" in capsys.readouterr().err
+
+
 def functions_of(page) -> dict[str, Callable]:
     """What the parts of a page call, by name."""
     return {block.fn.__name__: block.fn for block in page.fns.values() if block.fn}
@@ -210,9 +223,9 @@ def test_what_is_cancelled_stops_though_the_next_has_begun(tmp_path, service, mo
                 futures[name].result(timeout=60)
 
 
-def test_cancelling_stops_at_the_next_tile(tmp_path, service):
+def test_cancelling_stops_at_the_next_tile(tmp_path, service, monkeypatch):
     image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 40, 100)))
-    service._upscaler("CDSR_S", 2).tile = 40
+    monkeypatch.setattr("inference.upscaler.choose_tile", lambda *_: 40)
     tiles = []
 
     def on_tile(done, total):
@@ -225,6 +238,42 @@ def test_cancelling_stops_at_the_next_tile(tmp_path, service):
     assert tiles == [(0, 4), (1, 4), (2, 4)]
     assert not list(service.folder.rglob("*.png"))
     assert service.upscale(image, "CDSR_S", 2).path.is_file()  # the next visitor is served
+
+
+def test_a_shortage_of_memory_is_for_one_image(tmp_path, service):
+    image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 20, 21)))
+    service._upscaler("CDSR_S", 2).tile = 16
+    tiles = []
+    service.upscale(image, "CDSR_S", 2, lambda done, total: tiles.append(total))
+    assert set(tiles) == {1}
+
+
+def test_the_upload_at_work_stays(service):
+    (service.folder / "upload").mkdir()
+    image = save_pil(service.folder / "upload" / "a.png", Image.fromarray(random_pixels(3, 8, 20, 21)))
+
+    def on_tile(*_):
+        hour_ago = time.time() - 4000
+        os.utime(image.parent, (hour_ago, hour_ago))
+        service.sweep()
+
+    assert service.upscale(image, "CDSR_S", 2, on_tile).restored.shape == (40, 42, 3)
+    service.sweep()
+    with pytest.raises(ValueError, match="This image is gone, as files are removed after an hour"):
+        service.upscale(image, "CDSR_S", 2)
+
+
+@pytest.mark.parametrize(("channels", "bits"), [(1, 8), (2, 16), (3, 16), (4, 8)])
+def test_a_view_takes_little_memory(service, channels, bits):
+    """Views of large results of any kind are shrunk before they are turned into 8-bit RGB."""
+    image = PixelImage(random_pixels(channels, bits, 900, 1000))
+    tracemalloc.start()
+    shown = _view(image, 100)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert shown.shape == (90, 100, 3) and shown.dtype == np.uint8
+    assert peak < image.pixels.nbytes / 4
+    assert _view(image, 2000).shape == (900, 1000, 3)
 
 
 def test_old_files_are_swept_away(service):

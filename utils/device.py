@@ -97,3 +97,12 @@ def send(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None)
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, dtype or tensor.dtype, non_blocking=True)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell running out of memory, on any device, from other errors."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(
+        re.search(r"not enough memory|can't allocate memory|out of memory|std::bad_alloc", str(error))
+    )

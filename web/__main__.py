@@ -28,10 +28,13 @@ def parse_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto: bf16 on hardware that has it")
     parser.add_argument("--backend", choices=BACKENDS, help="default: openvino on CPUs, where installed")
-    parser.add_argument("--pre_train", type=Path, help="weights of your own, beside the shipped ones")
+    parser.add_argument("--pre_train", type=Path, help="weights of your own, in place of the shipped ones of --model")
     parser.add_argument("--model", default="CDSR_S", help="model of --pre_train")
     parser.add_argument("--scale", type=int, default=2, choices=SCALES, help="scale of --pre_train")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not 0 <= args.port < 2**16:
+        parser.error(f"--port {args.port} is outside 0 to 65535")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:

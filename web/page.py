@@ -10,6 +10,7 @@ import numpy as np
 
 from restore.duration import time_left
 from restore.sources import SUFFIXES
+from utils.run import logger
 from web.chart import describe, draw_kernel
 from web.service import Cancelled, Service
 
@@ -68,6 +69,10 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
             work.set()
         return "Cancelled."
 
+    def leave(request: gr.Request) -> None:
+        """Nobody waits for a result once the page is closed."""
+        cancel(request)
+
     def upscale(
         upload: str | None,
         model: str,
@@ -84,8 +89,12 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
             result = service.upscale(Path(upload), model, scale, watch(work, progress), strength=strength)
         except Cancelled as error:
             raise gr.Error("No result was kept.", title="Cancelled", print_exception=False) from error
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             raise gr.Error(str(error), title="Not upscaled", print_exception=False) from error
+        except OSError as error:
+            logger.error("error: %s", error)
+            said = "This machine could not store the result; try again later"
+            raise gr.Error(said, title="Not upscaled", print_exception=False) from error
         finally:
             if stopping.get(request.session_hash) is work:
                 del stopping[request.session_hash]
@@ -148,5 +157,6 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
             show_progress_on=status,
         )
         stop.click(cancel, None, status, cancels=upscaling, queue=False)  # `cancels`: those that wait
+        page.unload(leave)
     page.queue(max_size=queue_size)
     return page

@@ -17,14 +17,13 @@ import torch
 
 from data.degradation import SCALES
 from inference.backend import choose_backend
-from inference.memory import is_out_of_memory
 from inference.upscaler import Upscaler, grid_shift
 from model import MODELS, check_blind, create_model, network_of, open_model
 from model.pretrained import pretrained_path
 from restore.plan import OutputOptions, TooLargeError, plan
 from restore.restore import network_input, restore_file, restore_image
 from restore.sources import Source
-from utils.device import resolve_precision
+from utils.device import is_out_of_memory, resolve_precision
 from utils.image import Image, count_pixels, read_image
 from utils.known_degradation import EstimatedDegradation
 
@@ -97,8 +96,11 @@ class Service:
         self.weights = _shipped_weights() | (weights or {})
         if not self.weights:
             raise ValueError("no weights are shipped in experiment/pretrained; name some with --pre_train")
+        name, scale = min(self.weights)
+        choose_backend(backend, create_model(_model_of(name), scale), device, self.precision)  # or nobody is served
         self._upscalers: dict[tuple[str, int], Upscaler] = {}
         self._busy = threading.Lock()
+        self._upload: Path | None = None  # at work
         for name, scale in weights or {}:
             check_blind(network_of(name))
             self._upscaler(name, scale)  # what is wrong with the file is said now, and not to a visitor
@@ -115,8 +117,10 @@ class Service:
         """Look at a file's header.
 
         Raises:
-            ValueError: it is no image, or too large; in words for the visitor, who knows no paths.
+            ValueError: it is no image, too large, or gone; in words for the visitor, who knows no paths.
         """
+        if not path.is_file():
+            raise ValueError("This image is gone, as files are removed after an hour; drop it again")
         try:
             num_pixels = count_pixels(path)
         except ValueError as error:
@@ -156,10 +160,10 @@ class Service:
             known = ", ".join(f"{name} x{factor}" for name, factor in sorted(self.weights))
             raise ValueError(f"There are no weights for {model} x{scale} here; there are: {known}")
         self.sweep()
-        start = time.monotonic()
         with self._busy:
+            start, self._upload = time.monotonic(), path
             upscaler = self._upscaler(model, scale)
-            upscaler.strength = strength
+            upscaler.strength, upscaler.tile = strength, "auto"  # smaller ones are for the image that took them
             try:
                 target = self._restore(path, upscaler, on_tile)
                 return self._result(path, target, upscaler, time.monotonic() - start)
@@ -169,6 +173,8 @@ class Service:
                 if not is_out_of_memory(error):
                     raise
                 raise ValueError("There is not enough memory here for this image; shrink it first") from error
+            finally:
+                self._upload = None
 
     def _restore(self, path: Path, upscaler: Upscaler, on_tile: Callable[[int, int], None] | None) -> Path:
         """Write a result in the image's own format, as PNG where that does not hold its size; returns where it is."""
@@ -184,7 +190,7 @@ class Service:
 
     def _upscaler(self, model: str, scale: int) -> Upscaler:
         if (model, scale) not in self._upscalers:
-            network, metadata = open_model(model.partition(" (")[0], scale, self.weights[model, scale])
+            network, metadata = open_model(_model_of(model), scale, self.weights[model, scale])
             self._upscalers[model, scale] = Upscaler(
                 network.to(self.device).eval(),
                 precision=self.precision,
@@ -210,11 +216,12 @@ class Service:
         )
 
     def sweep(self, seconds: float = KEEP_SECONDS) -> None:
-        """Remove visitors' files, uploads and results, that are older than this."""
+        """Remove visitors' files, uploads and results, that are older than this; not the upload at work."""
         oldest = time.time() - seconds
+        kept = {self.folder / "results", *(self._upload.parents if self._upload else ())}
         for entry in (*self.folder.glob("*"), *self.folder.glob("results/*")):
             with contextlib.suppress(FileNotFoundError):  # another thread sweeps, too
-                if entry != self.folder / "results" and entry.stat().st_mtime < oldest:
+                if entry not in kept and entry.stat().st_mtime < oldest:
                     shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
 
 
@@ -233,6 +240,11 @@ def _shipped_weights() -> dict[tuple[str, int], Path]:
     return found
 
 
+def _model_of(name: str) -> str:
+    """The model behind a name on the page."""
+    return name.partition(" (")[0]
+
+
 def _cause(error: ValueError, path: Path) -> str:
     """What is wrong with an image, without its path."""
     return str(error).removeprefix(f"cannot read {path}: ")
@@ -240,7 +252,9 @@ def _cause(error: ValueError, path: Path) -> str:
 
 def _view(image: Image, side: int) -> np.ndarray:
     """(H, W, 3) uint8, shrunk to at most `side` pixels a side."""
-    shown = image.flatten(BACKGROUND).rgb
-    ratio = side / max(shown.shape)
-    size = [max(round(length * ratio), 1) for length in shown.shape[1::-1]]
-    return cv2.resize(shown, size, interpolation=cv2.INTER_AREA) if ratio < 1 else shown
+    height, width, channels = image.pixels.shape
+    ratio = side / max(height, width)
+    if ratio < 1:  # before anything that takes memory for each pixel of a large image
+        size = max(round(width * ratio), 1), max(round(height * ratio), 1)
+        image = Image(cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], channels))
+    return image.flatten(BACKGROUND).rgb

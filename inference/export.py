@@ -1,9 +1,9 @@
-"""Export a model with its weights, for programs without this code: `python -m model.export --pre_train FILE --to onnx`.
+"""Export a model with its weights, for programs without this code: `python -m inference.export --pre_train FILE`.
 
 The exported network takes lr, (1, 3, H, W) float32 RGB in [0, 255] with sides of at least 17 pixels, encodes it and
-gives sr, (1, 3, scale*H, scale*W), clipped to [0, 255]. Height and width are free. The export is checked against
-PyTorch at three sizes before it is left in place. `--to safetensors` (16 bits) and `--to pt` write the weights alone,
-in the published naming.
+gives sr, (1, 3, scale*H, scale*W), clipped to [0, 255] and with the same centre, as `test.py --dir_demo` gives it.
+Height and width are free. The export is checked against PyTorch at three sizes before it is left in place.
+`--to safetensors` (16 bits) and `--to pt` write the weights alone, in the published naming.
 """
 
 import argparse
@@ -17,15 +17,17 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inference.upscaler import MARGIN, grid_shift
 from model import check_blind, load_model, network_of, open_model, save_model
 from model.autocorrelation import LEAST
 from model.network import Network
 from utils.files import replacing
 
 SIZES = ((32, 48), (67, 45), (128, 96))
-"""Heights and widths of the check; the first one is not the one that is traced."""
+"""Heights and widths of the check; none of them is TRACED."""
 
 TRACED = (40, 52)
 TOLERANCE = 0.05
@@ -42,15 +44,26 @@ class ExportError(ValueError):
 
 
 class WholeNetwork(nn.Module):
-    """Encoder and SR network behind one call, clipped."""
+    """Encoder and SR network behind one call, clipped: what an `Upscaler` with `centred` computes, to be traced.
 
-    def __init__(self, model: nn.Module) -> None:
+    Args:
+        model: a network in evaluation mode.
+        shift: SR pixels by which its results lie off the grid of interpolation (`grid_shift`).
+    """
+
+    def __init__(self, model: Network, shift: int) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.shift = model, shift
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Map lr (1, 3, H, W) in [0, 255] to sr (1, 3, scale*H, scale*W) in [0, 255]."""
-        return self.model(lr).clamp(0, 255)
+        """Map lr (1, 3, H, W) in [0, 255] to sr (1, 3, scale*H, scale*W) in [0, 255], with the same centre."""
+        code = self.model.encode(lr)
+        if not self.shift:
+            return self.model.super_resolve(lr, code).clamp(0, 255)
+        sr = self.model.super_resolve(F.pad(lr, (MARGIN,) * 4, mode="replicate"), code)
+        first = MARGIN * self.model.scale + self.shift
+        last = first - 2 * MARGIN * self.model.scale
+        return sr[:, :, first:last, first:last].clamp(0, 255)
 
 
 def export(model: Network, path: Path, *, to: str, metadata: Mapping[str, Any] | None = None) -> float:
@@ -60,7 +73,7 @@ def export(model: Network, path: Path, *, to: str, metadata: Mapping[str, Any] |
         model: a network in evaluation mode, on the CPU.
         path: written only if the check passes.
         to: the format; a file of weights named .safetensors holds 16 bits.
-        metadata: of the weights, kept in files of weights.
+        metadata: of the weights, which tells the grid of the results; kept in files of weights.
 
     Returns:
         the largest difference to the model, in grey levels.
@@ -68,7 +81,8 @@ def export(model: Network, path: Path, *, to: str, metadata: Mapping[str, Any] |
     Raises:
         ExportError: a library is missing, or the export differs by more than TOLERANCE (of weights: HALF_TOLERANCE).
     """
-    network = WholeNetwork(model).eval()
+    shift = grid_shift(model, metadata or {})
+    network = WholeNetwork(model, shift).eval()
     with replacing(path) as temporary:
         if to == "onnx":
             _write_onnx(network, temporary)
@@ -78,7 +92,7 @@ def export(model: Network, path: Path, *, to: str, metadata: Mapping[str, Any] |
             run, tolerance = _run_torchscript(temporary), TOLERANCE
         else:
             save_model(model, temporary, metadata or {}, is_half=path.suffix == ".safetensors")
-            run, tolerance = _run_weights(model, temporary), HALF_TOLERANCE
+            run, tolerance = _run_weights(model, shift, temporary), HALF_TOLERANCE
         difference = largest_difference(network, run)
         if not difference <= tolerance:
             raise ExportError(
@@ -143,10 +157,10 @@ def _run_torchscript(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     return _runner(torch.jit.load(str(path)))
 
 
-def _run_weights(model: Network, path: Path) -> Callable[[np.ndarray], np.ndarray]:
+def _run_weights(model: Network, shift: int, path: Path) -> Callable[[np.ndarray], np.ndarray]:
     reopened = copy.deepcopy(model)
     load_model(reopened, path)
-    return _runner(WholeNetwork(reopened).eval())
+    return _runner(WholeNetwork(reopened, shift).eval())
 
 
 def _runner(network: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
@@ -159,17 +173,19 @@ def _runner(network: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, export, check."""
-    parser = argparse.ArgumentParser(prog="python -m model.export", description="Export a model with its weights.")
+    parser = argparse.ArgumentParser(prog="python -m inference.export", description="Export a model with its weights.")
     parser.add_argument("--pre_train", type=Path, required=True, help="weights (.pt, .safetensors)")
     parser.add_argument("--model", default="CDSR", help="CDSR, CDSR_S, DASR or DASR_S")
     parser.add_argument("--scale", type=int, default=2, choices=(1, 2, 3, 4))
     parser.add_argument("--to", choices=sorted(SUFFIXES), required=True)
-    parser.add_argument("--out", type=Path, help="default: beside the weights, with the suffix .onnx or .ts")
+    parser.add_argument("--out", type=Path, help="default: beside the weights, with the suffix of the format")
     args = parser.parse_args(argv)
     path = args.out or args.pre_train.with_suffix(SUFFIXES[args.to])
     try:
         if path.exists() and path.samefile(args.pre_train):
             raise ExportError(f"{path} would be written over its own weights; give --out")
+        if args.to in ("safetensors", "pt") and path.suffix != SUFFIXES[args.to]:
+            raise ExportError(f"--out {path} is not called {SUFFIXES[args.to]}, by which such a file is known")
         check_blind(network_of(args.model))
         model, metadata = open_model(args.model, args.scale, args.pre_train)
         difference = export(model.eval(), path, to=args.to, metadata=metadata)
