@@ -38,7 +38,7 @@ test: lint ## lint, then the tests (under 5 minutes on two cores, no GPU needed)
 	$(BIN)/python -m pytest -q -n 2 $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED_DEV) ## the tests marked slow
-	$(BIN)/python -m pytest -q -m slow $(PYTEST_ARGS) || [ $$? -eq 5 ]  # 5: there is none yet
+	$(BIN)/python -m pytest -q -m slow $(PYTEST_ARGS) || [ $$? -eq 5 ]  # 5: none was selected
 
 lint: $(INSTALLED_DEV) ## linter, format check, type checker
 	$(BIN)/ruff check .

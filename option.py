@@ -1,6 +1,6 @@
 """Every option of `main.py` and `test.py`, in groups, with types, ranges, defaults and units.
 
-This is the only parser. The options are checked before any file is made and come back frozen: what depends on the
+They share this parser. The options are checked before any file is made and come back frozen: what depends on the
 machine or on the weights is resolved into a changed copy (`Options.replace`), which each run prints and saves.
 """
 
@@ -39,6 +39,8 @@ TEST_SETS_ALONE = ("protocol", "test_path", "test_sets", "metrics", "profile", "
 
 OWN_IMAGES = ("strength", "format", "quality", "suffix", "bits", "overwrite", "max_megapixels")
 """Options that `--dir_demo` alone reads."""
+
+DEFAULT = "default: %(default)s"
 
 FORMATS = ("auto", *(kind.suffixes[0].removeprefix(".") for kind in FILE_FORMATS))
 
@@ -85,6 +87,15 @@ class Options(argparse.Namespace):
     def __str__(self) -> str:
         """The changed ones, by name and value."""
         return ", ".join(f"{name} {value}" for name, value in self.changed.items())
+
+
+class HelpWithDefaults(argparse.HelpFormatter):
+    """Help that says the defaults, but where the words do so or there is none."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help or ""
+        is_told = "default" in text or action.default == argparse.SUPPRESS or isinstance(action.default, bool)
+        return text if is_told or not isinstance(action.default, int | float | str | Path) else f"{text} ({DEFAULT})"
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -145,7 +156,11 @@ def duration(text: str) -> float:
 
 def build_parser() -> OptionParser:
     """Describe every option, in groups."""
-    parser = OptionParser(description="CDSR: content and degradation aware blind super-resolution", allow_abbrev=False)
+    parser = OptionParser(
+        description="CDSR: content and degradation aware blind super-resolution",
+        allow_abbrev=False,
+        formatter_class=HelpWithDefaults,
+    )
     parser.add_argument("--template", choices=sorted(RECIPES), help="a recipe (recipes.py); explicit flags override it")
     _add_hardware(parser.add_argument_group("hardware"))
     _add_data(parser.add_argument_group("data"))
@@ -163,7 +178,9 @@ def _add_hardware(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--n_threads", type=number(int, low=0), default=4, help="data loading processes")
     group.add_argument("--cpu", action="store_true", help="use the CPU even where a GPU is present")
     group.add_argument("--device", default="auto", help="auto (the best one present), cpu, cuda, cuda:N or mps")
-    group.add_argument("--n_GPUs", type=number(int, low=0), default=1, help="number of GPUs")
+    group.add_argument(
+        "--n_GPUs", type=number(int, low=0), default=1, help="number of GPUs, 0: the CPU; with --cpu, of processes"
+    )
     group.add_argument("--seed", type=number(int, low=0), default=1, help="seed of every random choice")
     group.add_argument(
         "--precision",
@@ -177,7 +194,9 @@ def _add_hardware(group: argparse._ArgumentGroup) -> None:
         help="what runs the SR network in tests (default: torch; for own images on CPUs: openvino, where installed)",
     )
     group.add_argument(
-        "--channels_last", action=argparse.BooleanOptionalAction, help="memory layout (default: GPUs in low precision)"
+        "--channels_last",
+        action=argparse.BooleanOptionalAction,
+        help="memory layout (default: in low precision on GPUs, and in tests on CPUs)",
     )
     group.add_argument("--sync_bn", action="store_true", help="batch statistics over all GPUs")
     group.add_argument("--compile", action="store_true", help="compile the networks for training (torch.compile)")
@@ -211,10 +230,18 @@ def _add_degradation(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--scale", type=number(int, low=min(SCALES), high=max(SCALES)), default=2, help="1 to 4")
     group.add_argument("--degradation", choices=DEGRADATIONS, default="cdsr", help="convention of kernels and sampling")
     group.add_argument("--blur_kernel", type=count, default=21, help="side of the blur kernel, HR pixels, odd")
-    group.add_argument("--blur_type", choices=BLUR_TYPES, default="aniso_gaussian")
+    group.add_argument("--blur_type", choices=BLUR_TYPES, default="aniso_gaussian", help="of random kernels")
     group.add_argument("--sample_mode", choices=SAMPLE_MODES, help="downsampling (default: the convention's)")
-    group.add_argument("--sv_mode", type=int, choices=SV_MODES, default=0, help="spatially variant blur, 0: none")
-    group.add_argument("--noise", type=non_negative, default=0.0, help="noise level, grey levels of 0 to 255")
+    group.add_argument(
+        "--sv_mode", type=int, choices=SV_MODES, default=0, help="spatially variant blur: one of six patterns, 0: none"
+    )
+    group.add_argument(
+        "--noise",
+        type=non_negative,
+        default=0.0,
+        help="standard deviation of noise, grey levels of 0 to 255: a training draws 0 to this, a test has exactly "
+        "this; for own images: take weights trained with noise",
+    )
     group.add_argument("--sig_min", type=non_negative, help="smallest width; cdsr aniso: variance, else std deviation")
     group.add_argument("--sig_max", type=non_negative, help="largest width (defaults: the published ranges)")
     group.add_argument(
@@ -282,7 +309,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         "--epochs_teacher",
         type=number(int, low=0),
         default=0,
-        help="the first of these epochs, in which the SR network learns under codes of the true degradation (--head)",
+        help="how many of the --epochs_sr epochs, at first, train under codes of the true degradation (--head)",
     )
     group.add_argument("--epochs_sr", type=number(int, low=0), default=700, help="epochs after the encoder phase")
     group.add_argument("--freeze_epoch", type=int, default=600, help="last epoch that trains the encoder")
@@ -333,7 +360,7 @@ def _add_optimization(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--gamma_encoder", type=positive, default=0.1, help="factor of a step, encoder phase")
     group.add_argument("--gamma_sr", type=positive, default=0.5, help="factor of a step, joint phase")
-    group.add_argument("--optimizer", choices=OPTIMIZERS, default="ADAM")
+    group.add_argument("--optimizer", choices=OPTIMIZERS, default="ADAM", help="(docs/training.md)")
     group.add_argument("--momentum", type=number(float, low=0, high=1), default=0.9, help="of SGD")
     group.add_argument("--beta1", type=number(float, low=0, high=1), default=0.9, help="of Adam")
     group.add_argument("--beta2", type=number(float, low=0, high=1), default=0.999, help="of Adam")
@@ -343,14 +370,20 @@ def _add_optimization(group: argparse._ArgumentGroup) -> None:
         "--ema", type=number(float, low=0, high=0.999999), default=0.0, help="decay of averaged weights, 0: none"
     )
     group.add_argument("--grad_clip", type=positive, help="largest norm of the gradient")
-    group.add_argument("--weight_decay", type=non_negative, default=0.0)
+    group.add_argument("--weight_decay", type=non_negative, default=0.0, help="decay of the weights")
 
 
 def _add_testing(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--test_only", action="store_true", help="main.py: evaluate on the test sets, do not train")
     group.add_argument("--self_ensemble", action="store_true", help="average over the 8 flips and rotations")
     group.add_argument("--save_results", action="store_true", help="write the SR images")
-    group.add_argument("--metrics", nargs="+", choices=METRICS, default=["psnr", "ssim"], help="psnr, ssim: on Y")
+    group.add_argument(
+        "--metrics",
+        nargs="+",
+        choices=METRICS,
+        default=["psnr", "ssim"],
+        help="psnr and ssim on Y, rgb: PSNR on RGB, lpips",
+    )
     group.add_argument("--profile", action="store_true", help="time each image alone; memory, size, multiply-adds")
     group.add_argument("--report", action="store_true", help="write a report with images beside the results")
     group.add_argument("--embeddings", action="store_true", help="measure and draw what the encoder's codes tell")
@@ -370,7 +403,9 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
         "--quality", type=number(int, low=1, high=100), default=95, help="of JPEG, WebP (100: lossless) and AVIF"
     )
     group.add_argument("--suffix", help="appended to the names of the results (default: _x2 for --scale 2)")
-    group.add_argument("--bits", choices=("auto", "8", "16"), default="auto", help="a sample; auto: as the image has")
+    group.add_argument(
+        "--bits", choices=("auto", "8", "16"), default="auto", help="bits of a sample; auto: as the image has"
+    )
     group.add_argument("--overwrite", action="store_true", help="make results again that are there already")
     group.add_argument("--max_megapixels", type=positive, default=500.0, help="refuse larger images")
 

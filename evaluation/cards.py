@@ -7,7 +7,8 @@ architectures and models have ids, which are what an entry names.
 
 NAME.toml has `name`, `date`, `run`, `description` (what it was trained for), `dataset`, `dataset_size` and `tags`;
 `pretrained`, the id of the model that the training began from (scale and name), if there was one; `iterations`, if the
-run went on after the weights that ship; and `[rows]`, the card's own table, with `limits`.
+weights are not those after the run's last step, or the run is the last of several pieces; and `[rows]`, the card's own
+table, with `limits`.
 """
 
 import argparse
@@ -54,13 +55,16 @@ def to_markdown(weights: Path, facts: dict[str, Any], model: Network, bits: int)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     rows = {"trained for": facts["description"], "data": facts["dataset"], **facts["rows"]}
     run = f"[{facts['run']}](../../{facts['run']}/)"
+    groups = read_groups([ROOT / facts["run"]])
+    # That all rows are of this run goes without saying.
+    sections = [to_section(group).replace(f" ({Path(facts['run']).name})", "") for group in groups]
     parts = [
         f"# {facts['name']}",
         f"`{weights.name}`, {parameters / 1e6:.1f} M parameters, {bits} bits, {weights.stat().st_size / 1e6:.1f} MB. "
         f"SHA-256\n`{sha256(weights)}`. `{usual_command(weights, model.scale)}` uses it when `--pre_train` is absent.",
         "\n".join(["| | |", "|---|---|", *(f"| {title} | {text} |" for title, text in rows.items())]),
-        f"Logs, curves and rows: {run}. {DIFFERENCES}",
-        *map(to_section, read_groups([ROOT / facts["run"]])),
+        f"Logs, curves and rows: {run}." + (f" {DIFFERENCES}" if any(group.reference for group in groups) else ""),
+        *sections,
     ]
     return "\n\n".join(parts) + "\n"
 

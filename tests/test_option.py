@@ -132,6 +132,15 @@ def test_run_folders_are_the_published_ones() -> None:
     assert args.run_folder == Path("experiment/cdsr_x2_s-fold_aniso")
 
 
+def test_the_help_says_what_each_option_is_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert all(action.help for action in build_parser()._actions)
+    with pytest.raises(SystemExit) as stop:
+        parse_options(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert stop.value.code == 0 and "pairs of patches in a batch (default: 32)" in text
+    assert text.count("auto (the best one present)") == 1 and "None" not in text
+
+
 def test_every_option_is_documented() -> None:
     """In README or docs, or it goes."""
     pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
