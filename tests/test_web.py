@@ -223,6 +223,36 @@ def test_what_is_cancelled_stops_though_the_next_has_begun(tmp_path, service, mo
                 futures[name].result(timeout=60)
 
 
+def test_work_stops_when_the_page_is_closed(tmp_path, service, monkeypatch):
+    """The browser's open connection is what tells that somebody is there."""
+    gradio = pytest.importorskip("gradio")
+    from web.page import build_page
+
+    has_begun = threading.Event()
+
+    def work(path: Path, model: str, scale: int, on_tile: Callable[[int, int], None], **_: object) -> None:
+        has_begun.set()
+        for done in range(600):
+            on_tile(done, 600)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(service, "upscale", work)
+    page = build_page(service, queue_size=2)
+    _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, ssr_mode=False)
+    try:
+        opened = urllib.request.urlopen(f"{url}gradio_api/heartbeat/visitor", timeout=60)
+        assert b"ALIVE" in opened.readline()
+        with ThreadPoolExecutor(1) as pool:
+            request, progress = SimpleNamespace(session_hash="visitor"), lambda *_, **__: None
+            result = pool.submit(functions_of(page)["upscale"], "a.png", "CDSR_S", 2, 1.0, request, progress)
+            assert has_begun.wait(60)
+            opened.close()
+            with pytest.raises(gradio.Error, match="No result was kept"):
+                result.result(timeout=55)
+    finally:
+        page.close(verbose=False)
+
+
 def test_cancelling_stops_at_the_next_tile(tmp_path, service, monkeypatch):
     image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 40, 100)))
     monkeypatch.setattr("inference.upscaler.choose_tile", lambda *_: 40)
