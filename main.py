@@ -74,11 +74,7 @@ def train(args: Options) -> None:
     if distributed.is_launched():
         distributed.initialize(device)
     degradation = build_degradation(args)
-    if args.names_kernel:
-        raise ValueError(
-            "--sig, --sig1, --sig2, --lambda_1 and --lambda_2 name one kernel, for tests: a training draws "
-            "kernels from a range; leave them out"
-        )
+    degradation.check_training()
     state, lines = load_state(args)
     training_step = build_training_step(args, degradation, device, state)
     model = training_step.model
@@ -123,9 +119,7 @@ def unread_options(args: Options, model: Network, degradation: Degradation) -> d
     unread |= dict.fromkeys(TESTS, "it is for tests, not for a training")
     if not model.is_contrastive:
         unread |= dict.fromkeys(CONTRASTIVE, f"{args.model} has no contrastive loss")
-        unread |= dict.fromkeys(("freeze_epoch", "context"), f"{args.model} has no encoder that learns by itself")
-    if args.negatives == "batch":
-        unread["queue_size"] = "--negatives batch has no queue"
+        unread["freeze_epoch"] = f"{args.model} has no encoder that learns by itself"
     if distributed.world_size() == 1:
         unread["sync_bn"] = "there is one process"
     if args.epochs_encoder < 1:

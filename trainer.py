@@ -144,8 +144,8 @@ class Trainer:
             except (RuntimeError, MemoryError) as error:
                 if is_out_of_memory(error):
                     raise TrainingStopped(
-                        f"out of memory; {self._kept()}; give --split_batch 2 or more, --precision bf16, or a smaller "
-                        "--batch_size or --patch_size"
+                        f"out of memory; {self._kept()}; give --split_batch 2 or more, --precision bf16, fewer "
+                        "--n_threads, or a smaller --batch_size or --patch_size; go on with --resume -1"
                     ) from error
                 # The loader raises it by a signal, in the middle of whatever runs then.
                 if not str(error).startswith("DataLoader worker"):

@@ -72,8 +72,9 @@ def run_trials(
     rows: dict[str, list[Row]] = known.get("rows", {})
     _require_same(known, vars(args), variants, args.out)
     words_of = known.get("variants", {}) | dict(variants)
-    before = known["environment"]["commit"] if known else None
-    commits = dict.fromkeys(known.get("commits", [before] if before else []))
+    facts = environment()
+    before = known.get("commits", [known["environment"]["commit"]]) if known else []
+    commits = list(dict.fromkeys([*before, facts["commit"]]))
     options = {key: value for key, value in vars(args).items() if key not in ("seeds", "jobs")}
     seeds = range(1, args.seeds + 1)
     missing = [(seed, name) for seed in seeds for name in variants if len(rows.setdefault(name, [])) < seed]
@@ -82,10 +83,8 @@ def run_trials(
         for (seed, name), row in zip(missing, found, strict=True):
             rows[name].append(row)
             print(f"seed {seed}, {name}: {_spell(row)}", flush=True)
-            facts = environment()
-            commits[facts["commit"]] = None
-            record = {"options": options, "variants": words_of, "rows": rows, "environment": facts}
-            write_json(args.out, record | {"commits": list(commits)})
+            record = {"options": options, "variants": words_of, "rows": rows, "environment": facts, "commits": commits}
+            write_json(args.out, record)
     return {name: rows[name] for name in variants}
 
 

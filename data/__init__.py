@@ -29,17 +29,18 @@ def open_images(args: Namespace) -> tuple[ImageSource, ImageSource]:
     args: dir_data, data_train, data_range, patch_size and context (LR pixels), scale, n_threads (workers),
     data_resident.
     """
-    cache_bytes = 0 if args.data_resident else CACHE_BYTES // max(1, args.n_threads)
-    source = open_source(Path(args.dir_data), _side(args), cache_bytes, args.data_train)
-    decoded_bytes = int(source.sizes.prod(axis=1).sum()) * 3
-    if isinstance(source, FolderSource) and decoded_bytes > cache_bytes > 0:
-        logger.info(
-            "%s: %.1f GB of pixels do not stay in memory, so that most crops decode a whole image; to avoid it: "
-            "python -m data.build_lmdb --dir_data %s --out FILE.lmdb",
-            *(source.folder, decoded_bytes / 1e9, source.folder),
-        )
-    train, validation = split_range(args.data_range, len(source.names))
-    return source.select(train), source.select(validation)
+    source = open_source(Path(args.dir_data), _side(args), CACHE_BYTES, args.data_train)
+    images, held_out = (source.select(part) for part in split_range(args.data_range, len(source.names)))
+    if isinstance(images, FolderSource):
+        images.cache_bytes = 0 if args.data_resident else CACHE_BYTES // max(1, args.n_threads)
+        decoded_bytes = int(images.sizes.prod(axis=1).sum()) * 3
+        if decoded_bytes > images.cache_bytes > 0:
+            logger.info(
+                "%s: %.1f GB of pixels do not stay in memory, so that most crops decode a whole image; to avoid it: "
+                "python -m data.build_lmdb --dir_data %s --out FILE.lmdb",
+                *(images.folder, decoded_bytes / 1e9, images.folder),
+            )
+    return images, held_out
 
 
 def build_batches(

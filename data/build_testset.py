@@ -23,7 +23,7 @@ from data.degradation import SCALES, SV_MODES
 from data.protocol import Protocol
 from data.protocols import PROTOCOLS, get_protocol
 from data.test_sets import PlainTestset, TestsetError, lr_folders
-from utils.files import replacing, sha256, write_json
+from utils.files import sha256, write_json
 from utils.image import list_images, read_rgb, write_image
 
 MANIFEST = "manifest.json"
@@ -40,7 +40,8 @@ def build(testset: PlainTestset, out: Path, *, reset: bool = False, progress: bo
     check_target(target, testset, reset)
     manifest = read_manifest(target)
     is_shared = any(part["hr_folder"] == protocol.layout.hr_folder for part in _other_parts(manifest, protocol))
-    partial = {name: target / f".{name}.partial" for name in lr_folders(protocol)}
+    hr_folder = target / protocol.layout.hr_folder
+    partial = {name: target / f".{name}.partial" for name in (hr_folder.name, *lr_folders(protocol))}
     try:
         for folder in partial.values():
             shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run
@@ -48,19 +49,18 @@ def build(testset: PlainTestset, out: Path, *, reset: bool = False, progress: bo
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for i, image in enumerate(tqdm(testset.images, desc=target.name, disable=not progress)):
                 samples = [testset[i * len(test_kernels) + k] for k in range(len(test_kernels))]
-                _write_hr(
-                    target / protocol.layout.hr_folder,
-                    image,
-                    samples[0].hr,
-                    protocol,
-                    can_replace=reset and not is_shared,
-                )
+                hr_files = _hr_files(hr_folder, image, samples[0].hr, protocol, can_replace=reset and not is_shared)
+                _write_copies([partial[hr_folder.name] / name for name in hr_files], samples[0].hr)
                 paths = [partial[protocol.lr_folder(c)] / f"{protocol.lr_stem(image, c)}.png" for c in test_kernels]
                 list(pool.map(write_image, paths, [sample.lr for sample in samples]))
-        for name, folder in partial.items():
-            if reset:
+        if reset:  # before the HR images that they were made of
+            for name in lr_folders(protocol):
                 shutil.rmtree(target / name, ignore_errors=True)
-            folder.replace(target / name)
+        hr_folder.mkdir(exist_ok=True)
+        for path in partial[hr_folder.name].iterdir():
+            path.replace(hr_folder / path.name)
+        for name in lr_folders(protocol):
+            partial[name].replace(target / name)
     finally:
         for folder in partial.values():
             shutil.rmtree(folder, ignore_errors=True)
@@ -132,32 +132,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(str(error))
 
 
-def _write_hr(folder: Path, image: str, hr: np.ndarray, protocol: Protocol, *, can_replace: bool) -> None:
-    """Write the HR files of an image, copies of one where the layout asks for one per test kernel.
+def _hr_files(folder: Path, image: str, hr: np.ndarray, protocol: Protocol, *, can_replace: bool) -> list[str]:
+    """Names of the HR files to write of an image, one per test kernel where the layout asks for it; others are there.
 
     can_replace: whether another image of this name may go, since no LR image but those to come was made of it.
     """
-    paths = [
-        folder / f"{stem}.png" for stem in dict.fromkeys(protocol.hr_stem(image, c) for c in protocol.test_kernels)
-    ]
-    written: Path | None = None
-    for path in paths:
+    missing = []
+    for name in dict.fromkeys(f"{protocol.hr_stem(image, c)}.png" for c in protocol.test_kernels):
+        path = folder / name
         if path.exists() and np.array_equal(read_rgb(path), hr):
-            written = path
-        elif path.exists() and not can_replace:
+            continue
+        if path.exists() and not can_replace:
             raise TestsetError(
                 f"{path} is another image already: delete {folder.parent}, whose LR images were made of it, or give "
                 "another --out"
             )
-        elif written is None:
-            write_image(path, hr)
-            written = path
-        else:
-            with replacing(path) as temporary:
-                try:
-                    os.link(written, temporary)  # takes no space
-                except OSError:  # the file system has no links
-                    shutil.copyfile(written, temporary)
+        missing.append(name)
+    return missing
+
+
+def _write_copies(paths: Sequence[Path], image: np.ndarray) -> None:
+    """Write an image by several names, in the space of one where the file system has links."""
+    for path in paths:
+        if path == paths[0]:
+            write_image(path, image)
+            continue
+        try:
+            os.link(paths[0], path)
+        except OSError:
+            shutil.copyfile(paths[0], path)
 
 
 def _extend(manifest: dict[str, Any], target: Path, testset: PlainTestset) -> dict[str, Any]:

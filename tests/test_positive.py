@@ -129,7 +129,7 @@ class Recorder(CDSRDegradation):
 def make_step(degradation: Degradation, *, same_degradation: bool) -> TrainingStep:
     weight = torch.nn.Parameter(torch.zeros(1))
     return TrainingStep(
-        model=None,
+        model=torch.nn.Identity(),
         moco=None,
         pixel_loss=None,
         contrastive_loss=None,

@@ -279,7 +279,17 @@ def test_a_failure_leaves_no_folder_that_looks_whole(hr_dir, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         build_main(build_arguments(tmp_path, tmp_path / "out", "--scales", "2"))
     assert stop.value.code == 2 and "é.png" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "out" / "Tiny_x2").iterdir()] == ["HR_si"]
+    assert not list((tmp_path / "out" / "Tiny_x2").iterdir())
+
+
+def test_a_reset_that_fails_leaves_hr_and_lr_that_belong_together(hr_dir, prepared, tmp_path):
+    before = {path: path.read_bytes() for path in (prepared / "Tiny_x2").rglob("*.png")}
+    shutil.copytree(hr_dir / "Tiny", tmp_path / "Tiny")
+    write_image(tmp_path / "Tiny" / "b_9.png", np.zeros((51, 40, 3), np.uint8))
+    (tmp_path / "Tiny" / "é.png").write_bytes(b"")
+    with pytest.raises(SystemExit):
+        build_main(build_arguments(tmp_path, prepared, "--scales", "2", "--reset"))
+    assert {path: path.read_bytes() for path in (prepared / "Tiny_x2").rglob("*.png")} == before
 
 
 def test_a_file_system_without_links_gets_copies(hr_dir, tmp_path, monkeypatch):

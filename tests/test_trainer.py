@@ -251,6 +251,9 @@ def test_the_best_of_an_epoch_cut_short_stays(tmp_path: Path) -> None:
     assert write(1, 1, 29.5, False) == {"model_1_psnr_30.00.pt", "model_1_psnr_29.50.pt"}
     assert write(2, 1, 29.0, False) == {"model_1_psnr_30.00.pt", "model_1_psnr_29.50.pt", "model_2_psnr_29.00.pt"}
     assert write(2, 2, 31.0, True) == {"model_2_psnr_31.00.pt"}
+    (tmp_path / "model_2_psnr_31.00.pt").write_text("the best")
+    assert write(2, 2, 30.999, False) == {"model_2_psnr_31.00.pt"}  # by the same name
+    assert (tmp_path / "model_2_psnr_31.00.pt").read_text() == "the best"
 
 
 def test_a_collapsed_encoder_is_named(
@@ -446,6 +449,7 @@ def test_signals_to_a_real_process_save_the_state(photographs: Path, stop_signal
         (["--pre_train", "nowhere.pt"], "no checkpoint at nowhere.pt"),
         (["--resume", "-1"], "no whole file of a state to resume"),
         (["--sig1", "2", "--sig2", "1"], "a training draws kernels from a range"),
+        (["--unblurred", "0.1", "--scale", "2", "--blur_kernel", "7"], "give 9 or more"),
         (["--sv_mode", "1", "--epochs_teacher", "1"], "has no kernel to tell: leave out --epochs_teacher"),
     ],
 )
@@ -475,7 +479,7 @@ def test_a_range_that_is_not_read_is_named(photographs: Path, caplog: pytest.Log
         ("--decay_type step_1 --gamma_sr 0.2 --lr_decay_sr 3", ["--lr_decay_sr"]),
         ("--decay_type step --gamma_sr 0.2 --lr_decay_sr 3 --lr_encoder 1e-4", []),
         ("--epochs_encoder -1 --lr_encoder 1e-4 --batch_encoder 8", ["--batch_encoder", "--lr_encoder"]),
-        ("--negatives batch --queue_size 64 --sync_bn", ["--queue_size", "--sync_bn"]),
+        ("--sync_bn", ["--sync_bn"]),
         ("--self_ensemble --protocol cdsr --theta 1 --tile 64", ["--protocol", "--self_ensemble", "--theta"]),
     ],
 )

@@ -19,7 +19,7 @@ from tests.test_trainer import deliver
 from training.schedule import Phase, Schedule
 from utils.device import select_device
 from utils.randomness import generator_for, random_states, restore_random_states, seed_everything
-from utils.run import ROOT, RunLogger, prepare_run
+from utils.run import ROOT, RunLogger, environment, prepare_run
 from utils.signals import StopRequest
 
 
@@ -186,3 +186,25 @@ def test_the_first_signal_is_noticed_and_the_second_one_let_through() -> None:
                 deliver(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, inherited)
+
+
+def test_the_commit_tells_changes_of_the_code_apart_and_of_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        author = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", "-C", tmp_path, *author, *words], check=True, capture_output=True)
+
+    git("init")
+    for name in ("a.py", "notes.md"):
+        (tmp_path / name).write_text("one\n")
+    git("add", ".")
+    git("commit", "-m", "first")
+    monkeypatch.setattr("utils.run.ROOT", tmp_path)
+    commits = [environment()["commit"]]
+    for name, content in (("notes.md", b"two\n"), ("a.py", b"# \xe9\n"), ("a.py", b"three\n")):  # \xe9: Latin-1
+        (tmp_path / name).write_bytes(content)
+        commits.append(environment()["commit"])
+    clean, notes, latin, three = commits
+    assert len(clean) == 40 and notes == clean
+    assert latin.startswith(f"{clean}+changes.") and three.startswith(f"{clean}+changes.") and latin != three

@@ -32,7 +32,7 @@ from utils.image import read_image
 from utils.known_degradation import EstimatedDegradation
 from web.__main__ import main, parse_options
 from web.chart import describe, draw_kernel
-from web.service import Cancelled, Service, _view
+from web.service import BACKGROUND, Cancelled, Service, _view
 
 ROOT = Path(__file__).parent.parent
 
@@ -287,6 +287,7 @@ def test_the_upload_at_work_stays(service):
         os.utime(image.parent, (hour_ago, hour_ago))
         service.sweep()
 
+    os.utime(image.parent, (0, 0))  # at work from the first moment on
     assert service.upscale(image, "CDSR_S", 2, on_tile).restored.shape == (40, 42, 3)
     service.sweep()
     with pytest.raises(ValueError, match="This image is gone, as files are removed after an hour"):
@@ -302,8 +303,15 @@ def test_a_view_takes_little_memory(service, channels, bits):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert shown.shape == (90, 100, 3) and shown.dtype == np.uint8
-    assert peak < image.pixels.nbytes / 4
-    assert _view(image, 2000).shape == (900, 1000, 3)
+    assert peak < 6 * 900 * 1000  # bytes
+    assert np.array_equal(_view(image, 2000), image.flatten(BACKGROUND).rgb)
+
+
+def test_a_view_shows_nothing_of_what_is_transparent():
+    pixels = np.zeros((400, 400, 4), np.uint8)
+    pixels[102:298, 102:298] = 255
+    shown = _view(PixelImage(pixels), 100)
+    assert shown.min() >= 236
 
 
 def test_old_files_are_swept_away(service):

@@ -34,16 +34,15 @@ class ModelFiles:
         Raises:
             OSError: a file could not be written; the others are as they were.
         """
+        earlier = self._files.get(epoch, [])
+        kept = earlier if epoch == best_epoch and not is_best else []
         paths = [self.folder / f"model_{epoch}_psnr_{psnr:.2f}{suffix}.pt" for _, psnr, suffix in models]
         for (model, _, _), path in zip(models, paths, strict=True):
-            self.save(model, path)
-        earlier = [path for path in self._files.get(epoch, []) if path not in paths]
-        if epoch == best_epoch and not is_best:
-            paths = [*earlier, *paths]
-        else:
-            for path in earlier:
-                path.unlink(missing_ok=True)
-        self._files[epoch] = paths
+            if path not in kept:
+                self.save(model, path)
+        self._files[epoch] = list(dict.fromkeys([*kept, *paths]))
+        for path in set(earlier).difference(self._files[epoch]):
+            path.unlink(missing_ok=True)
         if self.keep_all:
             return
         for old in [old for old in self._files if old not in (epoch, best_epoch)]:

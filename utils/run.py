@@ -60,17 +60,17 @@ def environment() -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """HEAD, and a digest of what has changed since; empty outside of git."""
-    changes = _git("diff", "HEAD")
+    """HEAD, and a digest of how the code differs from it; empty outside of git."""
+    changes = _git("diff", "HEAD", "--", "*.py", "pyproject.toml", "requirements*.txt")
     return _git("rev-parse", "HEAD") + (f"+changes.{sha256(changes.encode()).hexdigest()[:8]}" if changes else "")
 
 
 def _git(*words: str) -> str:
     try:
-        answer = subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, timeout=10, check=True)
+        answer = subprocess.run(["git", "-C", ROOT, *words], capture_output=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return answer.stdout.strip()
+    return answer.stdout.decode(errors="replace").strip()
 
 
 def _processor() -> str:

@@ -36,6 +36,9 @@ BLUR_ONLY = " (blur only)"
 VIEW_SIDE = 2000
 """Longest side of what the page shows, in pixels; downloads are whole."""
 
+BAND = 64
+"""Rows that are made ready to be shown at a time."""
+
 KEEP_SECONDS = 3600
 """How long files of a visitor stay."""
 
@@ -155,16 +158,16 @@ class Service:
         Raises:
             ValueError: as `check`, there are no weights for that model and scale, or too little memory.
         """
-        self.check(path)
         if (model, scale) not in self.weights:
             known = ", ".join(f"{name} x{factor}" for name, factor in sorted(self.weights))
             raise ValueError(f"There are no weights for {model} x{scale} here; there are: {known}")
-        self.sweep()
         with self._busy:
             start, self._upload = time.monotonic(), path
+            self.sweep()
             upscaler = self._upscaler(model, scale)
             upscaler.strength, upscaler.tile = strength, "auto"  # smaller ones are for the image that took them
             try:
+                self.check(path)
                 target = self._restore(path, upscaler, on_tile)
                 return self._result(path, target, upscaler, time.monotonic() - start)
             except ValueError as error:
@@ -252,9 +255,13 @@ def _cause(error: ValueError, path: Path) -> str:
 
 def _view(image: Image, side: int) -> np.ndarray:
     """(H, W, 3) uint8, shrunk to at most `side` pixels a side."""
-    height, width, channels = image.pixels.shape
-    ratio = side / max(height, width)
-    if ratio < 1:  # before anything that takes memory for each pixel of a large image
-        size = max(round(width * ratio), 1), max(round(height * ratio), 1)
-        image = Image(cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], channels))
-    return image.flatten(BACKGROUND).rgb
+    if image.pixels.dtype == np.uint8 and image.pixels.shape[2] == 3:
+        shown = image.pixels
+    else:  # a band at a time: what takes transparency away takes memory
+        shown = np.empty((*image.pixels.shape[:2], 3), np.uint8)
+        for top in range(0, len(shown), BAND):
+            rows = slice(top, top + BAND)
+            shown[rows] = Image(image.pixels[rows]).flatten(BACKGROUND).rgb
+    ratio = side / max(shown.shape)
+    size = [max(round(length * ratio), 1) for length in shown.shape[1::-1]]
+    return cv2.resize(shown, size, interpolation=cv2.INTER_AREA) if ratio < 1 else shown

@@ -100,6 +100,14 @@ class Degradation(ABC):
         """Range of the variances of its Gaussian kernels; None where they are not Gaussian."""
         return None
 
+    def check_training(self) -> None:
+        """Raise ValueError for what its options cannot mean in a training; `check` is for all uses."""
+        if self.fixed_kernel is not None and not self.config.sv_mode:
+            raise ValueError(
+                f"{self.config.kernel_choices}, name one kernel, for tests: a training draws kernels from a range; "
+                "leave them out"
+            )
+
     def check(self) -> None:
         """Raise ValueError for what its options cannot mean here; `DegradationConfig` checks the rest."""
         if self.config.unblurred and (self.variance_range is None or self.config.sv_mode):

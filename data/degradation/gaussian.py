@@ -116,6 +116,9 @@ class GaussianDegradation(Degradation):
         low, high = self.width_range
         if low > high:
             raise ValueError(f"random widths would range from {low:g} to {high:g}: give both ends of the range")
+
+    def check_training(self) -> None:
+        super().check_training()
         largest = BICUBIC_SUPPORT * self.config.scale - self.grid_shift
         if self.config.unblurred and self.config.downsampling == "s-fold" and self.config.blur_kernel < largest:
             raise ValueError(
