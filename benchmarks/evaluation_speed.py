@@ -7,7 +7,6 @@ changes in PSNR and SSIM.
 """
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -89,18 +88,17 @@ def pipeline_tasks(number: int, side: int) -> dict[str, Callable[[int], object]]
 def accuracy_rows(single: Path, bf16: Path) -> list[str]:
     """PSNR and SSIM of both precisions by set."""
     rows = ["| set | single | bf16 | difference | largest of a row |", "|---|---|---|---|---|"]
-    for path in (one.path for one in read_evaluations(single)):
-        first, second = (json.loads((folder / path.name).read_text(encoding="utf-8")) for folder in (single, bf16))
-        means = [(content["summary"]["psnr"], content["summary"]["ssim"]) for content in (first, second)]
+    others = {one.path.name: one for one in read_evaluations(bf16)}
+    for one in read_evaluations(single):
+        if one.path.name not in others:
+            raise ValueError(f"{bf16} has no {one.path.name}, which {single} has")
+        pair = one, others[one.path.name]
+        means = [(one.content["summary"]["psnr"], one.content["summary"]["ssim"]) for one in pair]
         texts = [f"{psnr:.3f} / {ssim:.5f}" for psnr, ssim in means]
-        worst = max(
-            abs(a.psnr - b.psnr)
-            for a, b in zip(
-                *(read_rows((folder / path.name).with_suffix(".csv")) for folder in (single, bf16)), strict=True
-            )
-        )
+        both = zip(*(read_rows(one.path.with_suffix(".csv")) for one in pair), strict=True)
+        worst = max(abs(first.psnr - second.psnr) for first, second in both)
         rows.append(
-            f"| {first['set']} ({first['protocol']['protocol']}, {first['checkpoint']['model']}) | {texts[0]} | "
+            f"| {one.set_name} ({one.protocol['protocol']}, {one.content['checkpoint']['model']}) | {texts[0]} | "
             f"{texts[1]} | {means[1][0] - means[0][0]:+.4f} dB | {worst:.4f} dB |"
         )
     return rows

@@ -18,12 +18,13 @@ from torch import Tensor
 
 import main
 import test as program
-from benchmarks import ablation, cpu_speed, encoders
+from benchmarks import ablation, cpu_speed, encoders, evaluation_speed
 from benchmarks.codes import CODE_SET, SR_SET, swapped_codes
 from data.samples import Sample, Samples
 from model import build_model, create_model
 from model.network import Network
 from option import parse_options
+from tests.test_report import write_result
 from tests.test_trainer import RUN, photographs, tiny
 
 __all__ = ["photographs"]
@@ -199,3 +200,16 @@ def test_the_command_line_is_timed_with_the_threads_asked_for(tmp_path: Path, mo
     monkeypatch.setattr(subprocess, "run", run)
     assert cpu_speed.command_line(np.zeros((4, 4, 3), np.uint8), tmp_path)[1] == 1.0
     assert told == ["3"]
+
+
+def test_precisions_are_compared_over_the_sets_of_both(tmp_path: Path) -> None:
+    """Runs and folders of results, with the codes of an encoder beside them."""
+    for folder, psnr in (("single/results", 30.0), ("bf16", 29.99)):
+        write_result(tmp_path / folder, "Set5", psnr, labels=["k0"])
+        (tmp_path / folder / "embeddings_x2_cdsr_noise0_CDSR_S.json").write_text("{}")
+    assert evaluation_speed.accuracy_rows(tmp_path / "single", tmp_path / "bf16")[2:] == [
+        "| Set5 (cdsr, CDSR_S) | 30.000 / 0.95000 | 29.990 / 0.95000 | -0.0100 dB | 0.0100 dB |"
+    ]
+    write_result(tmp_path / "single/results", "Set14", 31.0)
+    with pytest.raises(ValueError, match=r"bf16 has no Set14_9\.json"):
+        evaluation_speed.accuracy_rows(tmp_path / "single", tmp_path / "bf16")
