@@ -153,10 +153,9 @@ def _hr_files(folder: Path, image: str, hr: np.ndarray, protocol: Protocol, *, c
 
 def _write_copies(paths: Sequence[Path], image: np.ndarray) -> None:
     """Write an image by several names, in the space of one where the file system has links."""
-    for path in paths:
-        if path == paths[0]:
-            write_image(path, image)
-            continue
+    for path in paths[:1]:
+        write_image(path, image)
+    for path in paths[1:]:
         try:
             os.link(paths[0], path)
         except OSError:

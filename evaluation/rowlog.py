@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.results import Result
-from utils.files import finite_or_null, replacing
+from utils.files import as_json, finite_or_null, replacing
 
 
 class RowLog:
@@ -25,7 +25,7 @@ class RowLog:
 
     def __init__(self, stem: Path, settings: Mapping[str, Any], *, part: int = 0) -> None:
         self.path = _part(stem, part)
-        self.settings = json.loads(json.dumps(finite_or_null(settings), default=str))
+        self.settings = as_json(settings)
         self.rows: dict[tuple[str, str], Result] = {}
         for path in _parts(stem):
             self.rows |= self._read(path)

@@ -22,7 +22,7 @@ from evaluation.rowlog import RowLog
 from evaluation.shard import Shard
 from inference.upscaler import VIEWS, Upscaler
 from utils.device import peak_memory, reset_peak_memory
-from utils.files import finite_or_null
+from utils.files import as_json
 from utils.image import write_image
 from utils.run import environment, logger
 
@@ -116,10 +116,10 @@ def describe(
 
 def warn_of_replaced(stems: Iterable[Path], context: Mapping[str, Any]) -> None:
     """Name the result files that come to be replaced by those of another checkpoint or of other settings."""
+    now = as_json(context)
     for path in (stem.with_name(f"{stem.name}.json") for stem in stems):
         with contextlib.suppress(OSError, ValueError):
             before = json.loads(path.read_text(encoding="utf-8"))
-            now = json.loads(json.dumps(finite_or_null(context), default=str))
             if differing := [
                 name for name in now if name not in ("warnings", "tile") and before.get(name) != now[name]
             ]:

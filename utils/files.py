@@ -41,6 +41,11 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def as_json(content: Any) -> Any:
+    """Give `content` as it comes back from a JSON file, to be compared with one."""
+    return json.loads(json.dumps(finite_or_null(content), default=str))
+
+
 def finite_or_null(content: Any) -> Any:
     """Copy `content`, a nest of mappings and sequences, with None in the place of numbers that are not finite."""
     if isinstance(content, float) and not math.isfinite(content):

@@ -163,11 +163,11 @@ class Service:
             raise ValueError(f"There are no weights for {model} x{scale} here; there are: {known}")
         with self._busy:
             start, self._upload = time.monotonic(), path
-            self.sweep()
-            upscaler = self._upscaler(model, scale)
-            upscaler.strength, upscaler.tile = strength, "auto"  # smaller ones are for the image that took them
             try:
+                self.sweep()
                 self.check(path)
+                upscaler = self._upscaler(model, scale)
+                upscaler.strength, upscaler.tile = strength, "auto"  # smaller ones are for the image that took them
                 target = self._restore(path, upscaler, on_tile)
                 return self._result(path, target, upscaler, time.monotonic() - start)
             except ValueError as error:
