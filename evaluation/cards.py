@@ -56,8 +56,7 @@ def to_markdown(weights: Path, facts: dict[str, Any], model: Network, bits: int)
     rows = {"trained for": facts["description"], "data": facts["dataset"], **facts["rows"]}
     run = f"[{facts['run']}](../../{facts['run']}/)"
     groups = read_groups([ROOT / facts["run"]])
-    # That all rows are of this run goes without saying.
-    sections = [to_section(group).replace(f" ({Path(facts['run']).name})", "") for group in groups]
+    sections = [to_section(group, name_runs=False) for group in groups]  # all of them are of this run
     parts = [
         f"# {facts['name']}",
         f"`{weights.name}`, {parameters / 1e6:.1f} M parameters, {bits} bits, {weights.stat().st_size / 1e6:.1f} MB. "

@@ -21,25 +21,32 @@ def to_markdown(groups: Sequence[Group]) -> str:
     return "\n\n".join(["# Results", DIFFERENCES, *map(to_section, groups)]) + "\n"
 
 
-def to_section(group: Group) -> str:
-    """The table of a group, ours in bold with the difference to the published CDSR, the notes and the kernels below."""
+def to_section(group: Group, *, name_runs: bool = True) -> str:
+    """The table of a group, ours in bold with the difference to the published CDSR, the notes and the kernels below.
+
+    name_runs: say which run each of our rows is of, for a reader who does not know it.
+    """
     lines = ["| method | " + " | ".join(group.sets) + " |", "|---" * (len(group.sets) + 1) + "|"]
-    lines += [_markdown_row(group, row) for row in group.rows]
-    notes = [f"- {row.method} ({row.run}): {note}" for row in group.rows for note in row.notes]
-    parts = [f"## {group.title}", group.caption, "\n".join(lines), "\n".join(notes), _kernels(group)]
+    lines += [_markdown_row(group, row, name_runs) for row in group.rows]
+    notes = [f"- {row.method}{_of(row.run, name_runs)}: {note}" for row in group.rows for note in row.notes]
+    parts = [f"## {group.title}", group.caption, "\n".join(lines), "\n".join(notes), _kernels(group, name_runs)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _markdown_row(group: Group, row: Row) -> str:
+def _of(run: str, is_named: bool) -> str:
+    return f" ({run})" if is_named else ""
+
+
+def _markdown_row(group: Group, row: Row, name_runs: bool) -> str:
     cells = []
     for name in group.sets:
         difference = _signed(group.difference(row, name))
         cells.append(format_pair(row.values.get(name)) + (f" ({difference})" if difference else ""))
-    method = f"**{row.method}** ({row.run})" if row.is_ours else row.method
+    method = f"**{row.method}**{_of(row.run, name_runs)}" if row.is_ours else row.method
     return "| " + " | ".join([method, *cells]) + " |"
 
 
-def _kernels(group: Group) -> str:
+def _kernels(group: Group, name_runs: bool) -> str:
     """Ours by kernel, one table a method."""
     if len(group.labels) < 2:
         return ""
@@ -48,7 +55,7 @@ def _kernels(group: Group) -> str:
         lines = ["| kernel | " + " | ".join(one.set_name for one in own) + " |", "|---" * (len(own) + 1) + "|"]
         for label in group.labels:
             lines.append("| " + " | ".join([label, *(format_pair(one.pair(label)) for one in own)]) + " |")
-        parts.append(f"{method} ({run}) by kernel:\n\n" + "\n".join(lines))
+        parts.append(f"{method}{_of(run, name_runs)} by kernel:\n\n" + "\n".join(lines))
     return "\n\n".join(parts)
 
 
