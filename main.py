@@ -26,7 +26,10 @@ from utils.run import RunLogger, log_to_console, logger, prepare_run
 CONTRASTIVE = {"c_weight", "positive", "negatives", "temperature", "moco_momentum", "queue_size"}
 """Options of the contrastive loss."""
 
-TESTS = {*TEST_SETS_ALONE, "backend", "theta", "self_ensemble", "save_results", "results", "blur_only", "dir_demo"}
+TESTS = {
+    *TEST_SETS_ALONE,
+    *("backend", "theta", "tile", "self_ensemble", "save_results", "results", "blur_only", "dir_demo"),
+}
 """Options of test.py that a training does not read."""
 
 ENCODER_PHASE = {"lr_encoder", "lr_decay_encoder", "gamma_encoder", "batch_encoder"}
@@ -79,7 +82,7 @@ def train(args: Options) -> None:
     training_step = build_training_step(args, degradation, device, state)
     model = training_step.model
     unread = unread_options(args, model, degradation)
-    for name in sorted(unread.keys() & args.given.keys()):
+    for name in sorted(unread.keys() & args.given):
         logger.warning("--%s has no effect: %s", name, unread[name])
     schedule = build_schedule(args, is_contrastive=model.is_contrastive)
     images, held_out = open_images(args)

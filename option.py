@@ -6,10 +6,11 @@ machine or on the weights is resolved into a changed copy (`Options.replace`), w
 
 import argparse
 import difflib
+import functools
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -46,20 +47,28 @@ FORMATS = ("auto", *(kind.suffixes[0].removeprefix(".") for kind in FILE_FORMATS
 
 
 class Options(argparse.Namespace):
-    """Options by name; read only."""
+    """Options by name; read only. `given` names those of the command line, whatever their values."""
 
-    def __init__(self, **values: Any) -> None:
+    __slots__ = ("given",)  # an attribute that `vars` leaves out
+    given: frozenset[str]
+
+    def __init__(self, given: frozenset[str] = frozenset(), **values: Any) -> None:
+        object.__setattr__(self, "given", given)
         vars(self).update(values)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse: `replace` makes a changed copy."""
         raise AttributeError(f"options are frozen: use replace({name}=...)")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are made anew, since nothing may be set."""
+        return functools.partial(Options, self.given, **vars(self)), ()
+
     def replace(self, **changes: Any) -> "Options":
         """Copy with some options changed."""
         unknown = changes.keys() - vars(self).keys()
         assert not unknown, unknown
-        return Options(**vars(self) | changes)
+        return Options(self.given, **vars(self) | changes)
 
     @property
     def run_folder(self) -> Path:
@@ -72,21 +81,10 @@ class Options(argparse.Namespace):
         flags = {flag for kind in DEGRADATIONS.values() for flags in kind.kernel_flags for flag in flags}
         return any(getattr(self, flag) is not None for flag in flags)
 
-    @property
-    def changed(self) -> dict[str, Any]:
-        """Those that differ from the parser's defaults."""
-        parser = build_parser()
-        return {name: value for name, value in vars(self).items() if value != parser.get_default(name)}
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """Those that are as neither the parser nor the template has them."""
-        usual = RECIPES[self.template].options if self.template else {}
-        return {name: value for name, value in self.changed.items() if name not in usual or usual[name] != value}
-
     def __str__(self) -> str:
-        """The changed ones, by name and value."""
-        return ", ".join(f"{name} {value}" for name, value in self.changed.items())
+        """Those that differ from the parser's defaults, by name and value."""
+        usual = build_parser().get_default
+        return ", ".join(f"{name} {value}" for name, value in vars(self).items() if value != usual(name))
 
 
 class HelpWithDefaults(argparse.HelpFormatter):
@@ -431,7 +429,8 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
     template = finder.parse_known_args(argv)[0].template
     if template:
         parser.set_defaults(**RECIPES[template].options)
-    args = Options(**vars(parser.parse_args(argv)))
+    values = vars(parser.parse_args(argv))
+    args = Options(_given(parser, argv, values), **values)
     if template and args.pre_train and args.init_from == RECIPES[template].options.get("init_from"):
         args = args.replace(init_from=None)  # the recipe's start gives way to the user's
     for problem in contradictions(args):
@@ -447,9 +446,15 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
     return args.replace(sample_mode=config.downsampling, tile=tile)
 
 
+def _given(parser: argparse.ArgumentParser, argv: Sequence[str], names: Iterable[str]) -> frozenset[str]:
+    """Which of the options a command line names, be it with their defaults."""
+    absent = object()  # stays where the command line has nothing: defaults fill in only what a namespace lacks
+    told = vars(parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, absent))))
+    return frozenset(name for name, value in told.items() if value is not absent)
+
+
 def contradictions(args: Options) -> list[str]:
     """List what cannot be meant, in words for the user."""
-    given = args.given
     rules = [
         (args.split_batch > args.batch_size, f"--split_batch {args.split_batch} is above --batch_size"),
         (
@@ -478,15 +483,18 @@ def contradictions(args: Options) -> list[str]:
             "--suffix '' gives results the names of their images: give --results, a folder of their own",
         ),
         *(
-            (not args.dir_demo and name in given, f"--{name} is for your own images (--dir_demo): leave it out")
+            (not args.dir_demo and name in args.given, f"--{name} is for your own images (--dir_demo): leave it out")
             for name in OWN_IMAGES
         ),
         *(
-            (args.dir_demo and name in given, f"--{name} is for test sets, not for your own images: leave it out")
+            (args.dir_demo and name in args.given, f"--{name} is for test sets, not for your own images: leave it out")
             for name in TEST_SETS_ALONE
         ),
         *(
-            (args.embeddings and name in given, f"--embeddings encodes images and upscales none: leave out --{name}")
+            (
+                args.embeddings and name in args.given,
+                f"--embeddings encodes images and upscales none: leave out --{name}",
+            )
             for name in ("metrics", "profile", "save_results", "self_ensemble")
         ),
         (args.blur_only and args.pre_train, "--blur_only chooses among shipped weights, --pre_train names its own"),

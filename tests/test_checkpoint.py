@@ -162,6 +162,22 @@ def test_a_corrupt_newest_state_falls_back(tmp_path: Path) -> None:
         store.load(epoch=2)
 
 
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()])
+def test_a_fault_of_the_machine_does_not_cost_the_newest_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    store = StateStore(tmp_path)
+    for step in (1, 2):
+        store.save({"step": step}, epoch=step, step=step)
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(type(error)):
+        store.load()
+
+
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "setting.json"
     write_json(path, {"scale": 2})

@@ -1,5 +1,6 @@
 """The command line: the published commands, templates, and what is refused before any file is made."""
 
+import pickle
 import re
 from dataclasses import fields, replace
 from pathlib import Path
@@ -157,6 +158,13 @@ def test_options_are_frozen_and_copied_with_changes() -> None:
     with pytest.raises(AssertionError):
         args.replace(bach_size=8)
     assert "batch_size 8" in str(changed) and "scale" not in str(changed)
+
+
+def test_what_the_user_typed_is_known_whatever_its_value() -> None:
+    args = parse_options(["--template", "small_x2", "--strength", "1", "--dir_demo", "a.png"])
+    assert args.given == {"template", "strength", "dir_demo"} == args.replace(tile=0, precision="bf16").given
+    again = pickle.loads(pickle.dumps(args))
+    assert again.given == args.given and vars(again) == vars(args)
 
 
 def test_every_recipe_says_where_it_comes_from() -> None:

@@ -1,6 +1,7 @@
 """Reading and writing weights (`.pt`, `.safetensors`) and training states, without ever unpickling code."""
 
 import contextlib
+import errno
 import json
 import warnings
 from collections import OrderedDict
@@ -91,7 +92,7 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except SafetensorError as error:
         raise CheckpointError(f"{path} is truncated or no safetensors file ({error}); fetch it again") from error
 
 
@@ -101,6 +102,9 @@ def _load_torch(path: Path) -> Any:
             warnings.filterwarnings("ignore", "Detected pickle protocol")  # what cannot be read is refused below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file raises has no common type
+        is_of_system = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)  # that: a wrong offset
+        if is_of_system or isinstance(error, MemoryError):
+            raise  # it says nothing of the file
         is_bare_pickle = "Unsupported operand" in str(error) and _starts_as_pickle(path)
         if is_bare_pickle or ("Weights only load failed" in str(error) and "GLOBAL" in str(error)):
             raise CheckpointError(f"{path} is refused: it holds pickled code or objects, not tensors alone") from error

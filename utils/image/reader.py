@@ -120,6 +120,8 @@ def _open(
             if _tiff_tag(opened, 284, 1) == 2 and max(_tiff_tag(opened, 258, (8,))) > 8:
                 raise ImageError("its 16-bit samples are stored channel by channel; convert it first")
             yield opened, file
+    except MemoryError:  # says nothing of the file
+        raise
     except Exception as error:  # the decoders raise a dozen types on broken files; the cause is kept
         cause = str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
