@@ -14,7 +14,6 @@ from data.test_sets import load_testset
 from evaluation.embeddings import collect_embeddings
 from evaluation.estimates import collect_estimates
 from evaluation.metrics import psnr_y
-from inference.upscaler import code_of
 from model import open_model
 from model.network import Network
 from model.unconditional import Unconditional
@@ -73,7 +72,7 @@ def swapped_codes(model: Network, samples: Samples, device: torch.device) -> tup
     for first in range(0, len(samples), num_kernels):
         group = [samples[index] for index in range(first, first + num_kernels)]
         lrs = [to_tensor(sample.lr)[None].to(device, memory_format=torch.channels_last) for sample in group]
-        codes = [code_of(model, lr, sample.known_degradation) for lr, sample in zip(lrs, group, strict=True)]
+        codes = [model.encode(lr, sample.known_degradation) for lr, sample in zip(lrs, group, strict=True)]
         for index, (lr, sample) in enumerate(zip(lrs, group, strict=True)):
             other = codes[(index + num_kernels // 2) % num_kernels]
             srs = [model.super_resolve(lr, code)[0].float() for code in (codes[index], other)]

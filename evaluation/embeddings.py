@@ -27,7 +27,6 @@ from evaluation.estimates import Estimates, draw_estimates
 from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from evaluation.probe import SEED, Points, Probe, probe
 from evaluation.strengths import Regression, describe, draw_regressions, regress, strengths_of
-from inference.upscaler import code_of
 from model.network import Network
 from utils.files import replacing, write_json
 from utils.image import to_tensor
@@ -72,7 +71,7 @@ def collect_embeddings(model: Network, samples: Mapping[str, Samples], *, device
     """Encode every sample of every set; one that is corrupt is left out."""
     codes, kernels, images, strengths = [], [], [], []
     for name, sample in readable(samples, "codes"):
-        code = code_of(model, to_tensor(sample.lr)[None].to(device), sample.known_degradation)
+        code = model.encode(to_tensor(sample.lr)[None].to(device), sample.known_degradation)
         codes.append(code[0].float().cpu().numpy())
         kernels.append(sample.kernel)
         images.append(f"{name}/{sample.image}")

@@ -6,7 +6,6 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from inference.upscaler import code_of
 from model.network import Network
 from utils.known_degradation import KnownDegradation
 
@@ -53,5 +52,5 @@ def model_cost(model: Network, known_degradation: KnownDegradation | None = None
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FlopCounterMode(display=False) as counter:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         lr = torch.empty(1, 3, *lr_size, device=device)
-        model.super_resolve(lr, code_of(model, lr, known_degradation))
+        model.super_resolve(lr, model.encode(lr, known_degradation))
     return Cost(parameters, counter.get_total_flops() // 2, lr_size)

@@ -13,7 +13,7 @@ from data.degradation import described_degradation
 from inference.backend import NAMES, CompiledNetwork
 from inference.memory import choose_tile
 from inference.tiles import MIN_TILE, num_tiles, super_resolve_bands
-from model.network import Network, NonBlind
+from model.network import Network
 from utils.device import autocast, is_out_of_memory
 from utils.known_degradation import EstimatedDegradation, KnownDegradation
 
@@ -24,13 +24,6 @@ UPRIGHT = ((0, False),)
 VIEWS = tuple((turns, flip) for turns in range(4) for flip in (False, True))
 
 logger = logging.getLogger("cdsr")
-
-
-def code_of(model: Network, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None = None) -> Tensor:
-    """Codes (B, D) of lr (B, 3, H, W) in [0, 255]: of the truth where the model is to be told, else of the image."""
-    if isinstance(model, NonBlind) and known_degradation is not None:
-        return model.encode_degradation(known_degradation.to(lr.device))
-    return model.encode(lr, tile) if tile else model.encode(lr)
 
 
 def grid_shift(model: Network, trained_for: Mapping[str, Any]) -> int:
@@ -206,7 +199,7 @@ class Upscaler:
 
     def _encode(self, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None) -> Tensor:
         lr = self._lay_out(lr)
-        return self._finite(lambda: code_of(self.model, lr, known_degradation, tile), lr.device)
+        return self._finite(lambda: self.model.encode(lr, known_degradation, tile=tile), lr.device)
 
     def _view(self, lr: Tensor, code: Tensor, view: tuple[int, bool]) -> Tensor:
         """SR tile (B, 3, scale*h, scale*w) of one flip and rotation, turned back and brought to the grid asked for."""

@@ -34,10 +34,13 @@ class Network(nn.Module):
     sr_network: Any
     variant: Any
 
-    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
+    def encode(self, lr: Tensor, known: KnownDegradation | None = None, *, tile: int | None = None) -> Tensor:
         """Encode lr (B, 3, H, W) in [0, 255] as codes (B, D), with D = 0 where there is no encoder.
 
-        tile: encode in tiles of this side, to bound the memory.
+        Args:
+            lr: (B, 3, H, W).
+            known: what degraded the images, where it is known; a blind network does not read it.
+            tile: encode in tiles of this side, to bound the memory.
         """
         return self.encoder(lr, tile) if self.is_contrastive else lr.new_empty(len(lr), 0)
 
@@ -58,15 +61,14 @@ class Network(nn.Module):
         return self.super_resolve(lr, self.encode(lr))
 
 
-@runtime_checkable
-class NonBlind(Protocol):
-    """A network that is told the true degradation, which its code comes from; its `encode` refuses to guess."""
+class NonBlind(Network):
+    """A network whose code is of the true degradation; its `encode` refuses to guess, with a ValueError."""
+
+    is_non_blind = True
 
     def fit_kernels(self, kernels: Tensor) -> None:
         """Learn before training what the kernels (N, k, k) to come look like."""
-
-    def encode_degradation(self, known_degradation: KnownDegradation) -> Tensor:
-        """Codes (B, D) of B degradations, on the network's device."""
+        raise NotImplementedError
 
 
 @runtime_checkable

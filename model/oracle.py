@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from model.cdsr import CDSRSize, SRNetwork
 from model.common import LARGEST_NOISE
-from model.network import Network
+from model.network import NonBlind
 from utils.known_degradation import KnownDegradation
 
 NUM_COMPONENTS = 15
@@ -84,7 +84,7 @@ class DegradationEmbedding(nn.Module):
             return self.linear(vector)
 
 
-class Oracle(Network):
+class Oracle(NonBlind):
     """CDSR's SR network under codes of the true degradation.
 
     Args:
@@ -92,8 +92,6 @@ class Oracle(Network):
         size: the published size by default; what it says of the encoder is not read.
         kernel_size: side of the kernels that it is told.
     """
-
-    is_non_blind = True
 
     def __init__(self, *, scale: int, size: CDSRSize | None = None, kernel_size: int = KERNEL_SIZE) -> None:
         super().__init__()
@@ -106,10 +104,9 @@ class Oracle(Network):
         """Fit the principal components to kernels (N, k, k)."""
         self.encoder.pca.fit(kernels)
 
-    def encode_degradation(self, known_degradation: KnownDegradation) -> Tensor:
-        """Encode the true degradations of B images as codes (B, code_dim)."""
-        return self.encoder(known_degradation.kernels, known_degradation.noise)
-
-    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
-        """Refuse: an image does not tell its degradation to an oracle."""
-        raise ValueError(UNKNOWN)
+    def encode(self, lr: Tensor, known: KnownDegradation | None = None, *, tile: int | None = None) -> Tensor:
+        """Encode the true degradations of B images as codes (B, code_dim); a ValueError where they are not known."""
+        if known is None:
+            raise ValueError(UNKNOWN)
+        known = known.to(lr.device)
+        return self.encoder(known.kernels, known.noise)

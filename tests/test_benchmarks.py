@@ -103,7 +103,7 @@ def test_codes_of_other_kernels_are_swapped_in(tmp_path: Path) -> None:
     class Named(Network):
         scale = 2
 
-        def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
+        def encode(self, lr: Tensor, known: object = None, *, tile: int | None = None) -> Tensor:
             return lr[:, :1, 0, 0]
 
         def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:

@@ -119,7 +119,7 @@ def test_a_batch_equals_its_singles(filled_model: DASR) -> None:
 def test_a_code_in_tiles_is_the_whole_images(filled_model: DASR, height: int, width: int) -> None:
     lr = noise(1, 3, height, width)
     with torch.inference_mode():
-        torch.testing.assert_close(filled_model.encode(lr, 16), filled_model.encode(lr), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(filled_model.encode(lr, tile=16), filled_model.encode(lr), atol=1e-5, rtol=1e-4)
 
 
 def test_the_self_ensemble_turns_with_the_image(small_model: DASR) -> None:

@@ -16,7 +16,6 @@ from model.dqa import DQA, CodeQuery
 from model.dynamic_conv import dynamic_depthwise_conv, sum_of_shifted_products
 from model.encoder import Encoder
 from model.moco import MoCo
-from model.network import NonBlind
 from model.published import TRAINING_ONLY, load_published, published_name, to_published
 from tests.assets.fill_weights import fill
 from utils.device import autocast, select_device
@@ -223,7 +222,6 @@ def test_traits_are_what_a_network_has(name: str) -> None:
     model = create_model(name, 2)
     assert model.is_trainable == any(True for _ in model.parameters())
     assert model.is_contrastive == isinstance(getattr(model, "encoder", None), Encoder)
-    assert model.is_non_blind == isinstance(model, NonBlind)
     assert model.has_variants == hasattr(model, "variant")
 
 

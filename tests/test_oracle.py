@@ -126,21 +126,17 @@ def test_kernels_of_another_side() -> None:
 
 def test_the_code_follows_the_degradation_and_not_the_image() -> None:
     model = oracle()
-    known_degradation = truths(DegradationConfig(noise=15), 4)
-    codes = model.encode_degradation(known_degradation)
+    known_degradation, lr = truths(DegradationConfig(noise=15), 4), torch.zeros(4, 3, 8, 8)
+    codes = model.encode(lr, known_degradation)
     assert codes.shape == (4, 128)
-    again = model.encode_degradation(
-        KnownDegradation(known_degradation.kernels.flip(0), known_degradation.noise.flip(0))
-    ).flip(0)
-    torch.testing.assert_close(again, codes)
-    other_kernels = model.encode_degradation(
-        KnownDegradation(known_degradation.kernels.roll(1, 0), known_degradation.noise)
-    )
-    other_noise = model.encode_degradation(KnownDegradation(known_degradation.kernels, known_degradation.noise + 5))
+    turned_round = KnownDegradation(known_degradation.kernels.flip(0), known_degradation.noise.flip(0))
+    torch.testing.assert_close(model.encode(lr, turned_round).flip(0), codes)
+    other_kernels = model.encode(lr, KnownDegradation(known_degradation.kernels.roll(1, 0), known_degradation.noise))
+    other_noise = model.encode(lr, KnownDegradation(known_degradation.kernels, known_degradation.noise + 5))
     assert ((other_kernels - codes).abs().amax(dim=1) > 1e-3).all()
     torch.testing.assert_close(other_noise - codes, (model.encoder.linear.weight[:, 15] / 5).expand(4, -1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(model.encode_degradation(known_degradation), codes)
+        assert torch.equal(model.encode(lr, known_degradation), codes)
 
 
 def test_an_upscaler_tells_the_model_and_tiles_share_the_code() -> None:
@@ -148,7 +144,7 @@ def test_an_upscaler_tells_the_model_and_tiles_share_the_code() -> None:
     lr = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(0)) * 255
     first, second = (truths(DegradationConfig(), 1, seed) for seed in (1, 2))
     with torch.inference_mode():
-        expected = model.super_resolve(lr, model.encode_degradation(first)).clamp(0, 255)
+        expected = model.super_resolve(lr, model.encode(lr, first)).clamp(0, 255)
     torch.testing.assert_close(Upscaler(model)(lr, first), expected, atol=1e-3, rtol=0)
     assert (Upscaler(model)(lr, second) - expected).abs().max() > 1e-3
     model.super_resolve = lambda lr, code: (100 + code.sum()).expand(1, 3, *(2 * side for side in lr.shape[2:]))  # type: ignore[method-assign]
@@ -268,8 +264,8 @@ def test_a_test_tells_the_kernel_of_each_row(sets: Path, weights: Path, monkeypa
         known_degradation = protocol.known_degradation(test_kernel)
         assert known_degradation is not None
         with torch.inference_mode():
-            code = model.encode_degradation(known_degradation)
-            sr = model.super_resolve(torch.from_numpy(lr).permute(2, 0, 1)[None].float(), code)
+            image_lr = torch.from_numpy(lr).permute(2, 0, 1)[None].float()
+            sr = model.super_resolve(image_lr, model.encode(image_lr, known_degradation))
         sr_image = sr[0].clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
         assert figures[test_kernel.label] == pytest.approx(psnr_y(sr_image, hr, 2), abs=1e-4)
 
@@ -402,13 +398,13 @@ def test_splitting_the_batch_changes_nothing(photographs: Path) -> None:
 
 def test_the_truth_told_in_training_is_that_of_the_step(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[KnownDegradation] = []
-    original = Oracle.encode_degradation
+    original = Oracle.encode
 
-    def listen(self: Oracle, known_degradation: KnownDegradation) -> torch.Tensor:
-        told.append(known_degradation)
-        return original(self, known_degradation)
+    def listen(self: Oracle, lr: torch.Tensor, known: KnownDegradation, **how: Any) -> torch.Tensor:
+        told.append(known)
+        return original(self, lr, known, **how)
 
-    monkeypatch.setattr(Oracle, "encode_degradation", listen)
+    monkeypatch.setattr(Oracle, "encode", listen)
     applied: list[tuple[torch.Size, Any]] = []
     apply = CDSRDegradation.apply
 

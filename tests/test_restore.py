@@ -64,7 +64,7 @@ class Tinted(torch.nn.Module):
 
     scale = 2
 
-    def encode(self, lr, tile=None):
+    def encode(self, lr, known=None, *, tile=None):
         return lr.mean(dim=(2, 3))
 
     def super_resolve(self, lr, code):

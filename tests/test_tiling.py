@@ -45,7 +45,7 @@ class Blur(torch.nn.Module):
 
     scale = 2
 
-    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
+    def encode(self, lr: Tensor, known: None = None, *, tile: int | None = None) -> Tensor:
         return lr.mean(dim=(2, 3))
 
     def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ def test_tiles_are_halved_when_memory_runs_out(error, caplog):
 class Overflows(Blur):
     """Not finite in low precision, as float16 features that overflow."""
 
-    def encode(self, lr: Tensor, tile: int | None = None) -> Tensor:
+    def encode(self, lr: Tensor, known: None = None, *, tile: int | None = None) -> Tensor:
         code = super().encode(lr)
         return code * float("inf") if torch.is_autocast_enabled("cpu") else code
 

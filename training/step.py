@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from data.degradation import Degradation, Parameters
 from data.pairs import STREAM_PARAMETERS, STREAM_SHUFFLE, PairDegradation, Pairs
-from inference.upscaler import code_of
 from model.moco import MoCo
 from model.network import Network
 from model.published import load_published, to_published
@@ -212,7 +211,7 @@ class TrainingStep:
         if phase is Phase.TEACHER:
             return self.model.encoder.head.encode(known), {}, None
         if self.moco is None:
-            return code_of(self.model, lr, known), {}, None
+            return self.model.encode(lr, known), {}, None
         if phase is Phase.FROZEN:
             with torch.no_grad():
                 return self.model.encode(lr), {}, None
