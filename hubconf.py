@@ -43,4 +43,4 @@ def _open(name: str, scale: int, weights: str | None, noise: float = 0.0) -> nn.
     path = pathlib.Path(weights) if weights else model.pretrained.pretrained_path(name, scale, noise)
     if not weights and not path.is_file():
         raise ValueError(f"no weights are shipped for {name} x{scale}; give a file: weights=PATH")
-    return model.open_model(name, scale, path)[0].eval()
+    return model.open_model(name, scale, path).eval()

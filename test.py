@@ -18,7 +18,7 @@ from evaluation.rowlog import remove_parts
 from evaluation.sets import evaluate_sets
 from evaluation.shard import Shard, join_shard
 from inference.backend import choose_backend
-from inference.upscaler import Upscaler, grid_shift
+from inference.upscaler import Upscaler
 from model import build_model, load_model, usual_variant, variant_in
 from model.network import Foreign
 from model.pretrained import shipped_weights
@@ -82,7 +82,6 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
     checkpoint: dict[str, Any] = {"model": name, "scale": args.scale}
     if model.has_variants and model.variant != usual_variant(name):
         checkpoint["variant"] = model.variant.marks(usual_variant(name))
-    trained_for = {}
     if isinstance(model, Foreign):
         checkpoint["variant"] = [path.stem]
     if model.is_trainable or isinstance(model, Foreign):
@@ -91,8 +90,8 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
                 f"no weights are shipped for {name} x{args.scale}; give a checkpoint with --pre_train, or try "
                 "--model CDSR_S --scale 2"
             )
-        trained_for = load_model(model, path)
-        checkpoint |= {"trained_for": trained_for, "file": path.name, "sha256": sha256(path)}
+        load_model(model, path)
+        checkpoint |= {"trained_for": dict(model.trained_for), "file": path.name, "sha256": sha256(path)}
         logger.info("weights: %s", path)
     elif args.pre_train:
         logger.warning("--pre_train has no effect: %s has no weights", name)
@@ -105,7 +104,6 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
         channels_last=args.channels_last,
         tile=args.tile or None,
         self_ensemble=args.self_ensemble,
-        shift=grid_shift(model, trained_for),
         centred=is_real,
         strength=args.strength,
     )

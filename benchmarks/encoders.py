@@ -45,7 +45,7 @@ def measure(run: Path, test_path: Path, device_name: str) -> Row:
     """What codes of B100 know, from the folder of a run."""
     device = select_device(device_name)
     settings = json.loads((run / "setting.json").read_text())
-    model, _ = open_model(settings["model"], settings["scale"], last_weights(run))
+    model = open_model(settings["model"], settings["scale"], last_weights(run))
     model.eval().to(device)
     return knowledge(model, test_path, get_protocol("cdsr", settings["scale"]), device)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 import test
 from evaluation.side_by_side import side_by_side
 from inference.tiles import overlap_of, tile_starts
-from inference.upscaler import Upscaler, grid_shift
+from inference.upscaler import Upscaler
 from model import create_model, open_model
 from restore.restore import restore_image
 from utils.device import peak_memory
@@ -69,17 +69,16 @@ def psnr(first: Tensor, second: Tensor) -> float:
 
 def compare(model_name: str, weights: Path, scale: int, image: Path) -> None:
     """Print a table of tiles against the whole."""
-    model, metadata = open_model(model_name, scale, weights)
-    shift = grid_shift(model.eval(), metadata)
+    model = open_model(model_name, scale, weights).eval()
     lr = to_tensor(read_rgb(image))[None]
     start = time.perf_counter()
-    whole = Upscaler(model, shift=shift, centred=True)(lr)
+    whole = Upscaler(model, centred=True)(lr)
     print(f"{image.name}: {lr.shape[3]}x{lr.shape[2]}, whole: {time.perf_counter() - start:.1f} s")
     print("| tile | overlap | dB to the whole | largest difference | seam ratio | with the image's own | s |")
     print("|---|---|---|---|---|---|---|")
     for tile in TILES:
         start = time.perf_counter()
-        tiled = Upscaler(model, tile=tile, shift=shift, centred=True)(lr)
+        tiled = Upscaler(model, tile=tile, centred=True)(lr)
         seconds = time.perf_counter() - start
         print(
             f"| {tile} | {overlap_of(tile)} | {psnr(tiled, whole):.1f} | {(tiled - whole).abs().max():.2f} | "
@@ -103,8 +102,7 @@ def measure_memory(words: list[str], limit_gib: float) -> int:
 def draw_figures(model_name: str, weights: Path, scale: int, folder: Path) -> None:
     """Draw two photographs, blurred and shrunk, beside bicubic's and the model's result."""
     shipped = Path(skimage.__file__).parent / "data"
-    model, metadata = open_model(model_name, scale, weights)
-    ours = Upscaler(model.eval(), tile="auto", shift=grid_shift(model, metadata), centred=True)
+    ours = Upscaler(open_model(model_name, scale, weights).eval(), tile="auto", centred=True)
     upscalers = {"bicubic": Upscaler(create_model("bicubic", scale), tile="auto"), model_name: ours}
     for name, zoom in (("astronaut", (60, 110, 130, 130)), ("coffee", (120, 90, 130, 130))):
         blurred = cv2.GaussianBlur(read_rgb(shipped / f"{name}.png")[:400, 40:440], (0, 0), 1.3)

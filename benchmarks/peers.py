@@ -35,7 +35,7 @@ from evaluation.metrics import Measure, psnr_y, ssim_y
 from evaluation.plots import CostPoint, costs
 from evaluation.profiling import Cost, model_cost
 from evaluation.results import Result, summarize
-from inference.upscaler import Upscaler, grid_shift
+from inference.upscaler import Upscaler
 from model import create_model, open_model
 from model.network import Network
 from model.pretrained import blur_and_real
@@ -92,11 +92,11 @@ def open_peers(folder: Path) -> tuple[dict[int, list[Method]], list[str]]:
             scale = open_descriptor(path).scale
             if scale not in SCALES:
                 raise ValueError(f"{path} is for scale {scale}: protocols are for {', '.join(map(str, SCALES))}")
-            model, _ = open_model("spandrel", scale, path)
+            model = open_model("spandrel", scale, path)
         except ValueError as error:
             problems.append(str(error))
             continue
-        methods.setdefault(scale, []).append(method_of(path.stem, model, {}))
+        methods.setdefault(scale, []).append(method_of(path.stem, model))
     return methods, problems
 
 
@@ -104,13 +104,13 @@ def our_methods(protocol: Protocol) -> list[Method]:
     """Bicubic, and the shipped weights, for blur and for real images, where there are some for the scale."""
     scale = protocol.scale
     named = zip((OURS, OURS_REAL), blur_and_real(OURS, scale), strict=False)
-    ours = [method_of(name, *open_model(OURS, scale, path)) for name, path in named if path.is_file()]
-    return [method_of("bicubic", create_model(BASELINES[protocol.name], scale), {}), *ours]
+    ours = [method_of(name, open_model(OURS, scale, path)) for name, path in named if path.is_file()]
+    return [method_of("bicubic", create_model(BASELINES[protocol.name], scale)), *ours]
 
 
-def method_of(name: str, model: Network, trained_for: Mapping[str, Any]) -> Method:
-    """Make a network ready. trained_for: metadata of its file."""
-    return Method(name, Upscaler(model.eval(), shift=grid_shift(model, trained_for)), model_cost(model))
+def method_of(name: str, model: Network) -> Method:
+    """Make a network ready."""
+    return Method(name, Upscaler(model.eval()), model_cost(model))
 
 
 def measures(move: int) -> dict[str, Measure]:

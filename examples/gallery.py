@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from inference.upscaler import Upscaler, grid_shift
+from inference.upscaler import Upscaler
 from model import create_model, open_model
 from model.pretrained import blur_and_real, pretrained_path
 from utils.image import list_images, read_rgb, to_tensor, to_uint8, write_image
@@ -35,9 +35,9 @@ def build_upscalers(words: Sequence[str], scale: int) -> dict[str, Upscaler]:
         name, _, given = word.partition("=")
         path = Path(given) if given else pretrained_path(name, scale)
         is_bare = name.startswith("bicubic")
-        model, metadata = (create_model(name, scale), {}) if is_bare else open_model(name, scale, path)
+        model = create_model(name, scale) if is_bare else open_model(name, scale, path)
         caption = name if is_bare else path.stem if path.stem not in upscalers else str(path)
-        upscalers[caption] = Upscaler(model.eval(), shift=grid_shift(model, metadata), centred=True)
+        upscalers[caption] = Upscaler(model.eval(), centred=True)
     return upscalers
 
 

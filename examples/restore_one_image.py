@@ -7,7 +7,7 @@ profile and metadata.
 import sys
 from pathlib import Path
 
-from inference.upscaler import Upscaler, grid_shift
+from inference.upscaler import Upscaler
 from model import open_model
 from model.pretrained import pretrained_path
 from restore.restore import restore_image
@@ -18,10 +18,10 @@ from utils.image import read_image, write_image
 def restore(source: Path, target: Path, *, name: str = "CDSR_S", scale: int = 2, weights: Path | None = None) -> None:
     """Upscale the image at `source` into `target`, with the shipped weights for real images unless others are given."""
     device = select_device("auto")
-    model, metadata = open_model(name, scale, weights or pretrained_path(name, scale, real=True))
+    model = open_model(name, scale, weights or pretrained_path(name, scale, real=True))
 
     # Tiles that fit into the memory; the result lies exactly over the image.
-    upscaler = Upscaler(model.to(device).eval(), tile="auto", shift=grid_shift(model, metadata), centred=True)
+    upscaler = Upscaler(model.to(device).eval(), tile="auto", centred=True)
 
     image = read_image(source)
     larger = restore_image(image, upscaler, device)

@@ -11,9 +11,8 @@ import copy
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -66,14 +65,13 @@ class WholeNetwork(nn.Module):
         return sr[:, :, first:last, first:last].clamp(0, 255)
 
 
-def export(model: Network, path: Path, *, to: str, metadata: Mapping[str, Any] | None = None) -> float:
+def export(model: Network, path: Path, *, to: str) -> float:
     """Write a model in a format of SUFFIXES, and check what is read back.
 
     Args:
         model: a network in evaluation mode, on the CPU.
         path: written only if the check passes.
         to: the format; a file of weights named .safetensors holds 16 bits.
-        metadata: of the weights, which tells the grid of the results; kept in files of weights.
 
     Returns:
         the largest difference to the model, in grey levels.
@@ -81,7 +79,7 @@ def export(model: Network, path: Path, *, to: str, metadata: Mapping[str, Any] |
     Raises:
         ExportError: a library is missing, or the export differs by more than TOLERANCE (of weights: HALF_TOLERANCE).
     """
-    shift = grid_shift(model, metadata or {})
+    shift = grid_shift(model)
     network = WholeNetwork(model, shift).eval()
     with replacing(path) as temporary:
         if to == "onnx":
@@ -91,7 +89,7 @@ def export(model: Network, path: Path, *, to: str, metadata: Mapping[str, Any] |
             _write_torchscript(network, temporary)
             run, tolerance = _run_torchscript(temporary), TOLERANCE
         else:
-            save_model(model, temporary, metadata or {}, is_half=path.suffix == ".safetensors")
+            save_model(model, temporary, model.trained_for, is_half=path.suffix == ".safetensors")
             run, tolerance = _run_weights(model, shift, temporary), HALF_TOLERANCE
         difference = largest_difference(network, run)
         if not difference <= tolerance:
@@ -187,8 +185,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.to in ("safetensors", "pt") and path.suffix != SUFFIXES[args.to]:
             raise ExportError(f"--out {path} is not called {SUFFIXES[args.to]}, by which such a file is known")
         check_blind(network_of(args.model))
-        model, metadata = open_model(args.model, args.scale, args.pre_train)
-        difference = export(model.eval(), path, to=args.to, metadata=metadata)
+        model = open_model(args.model, args.scale, args.pre_train)
+        difference = export(model.eval(), path, to=args.to)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

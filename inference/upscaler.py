@@ -1,9 +1,7 @@
 """From an LR image to its SR image: precision, tiles, flips and rotations around a model."""
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -26,16 +24,19 @@ VIEWS = tuple((turns, flip) for turns in range(4) for flip in (False, True))
 logger = logging.getLogger("cdsr")
 
 
-def grid_shift(model: Network, trained_for: Mapping[str, Any]) -> int:
+def grid_shift(model: Network) -> int:
     """SR pixels (down, right) by which a model's results lie off the grid of interpolation, 0 or less.
 
-    trained_for: metadata of its weights' file, which name the degradation that it learnt the grid from; may be empty.
+    The degradation that it was trained for tells; a warning, and 0, where none of that name is registered here.
     """
-    with contextlib.suppress(ValueError):  # a degradation that is not registered here
-        if degradation := described_degradation({**trained_for, "scale": model.scale}):
-            return degradation.grid_shift
+    try:
+        degradation = described_degradation({**model.trained_for, "scale": model.scale})
+    except ValueError as error:
+        logger.warning("the grid of the results is taken for that of interpolation: %s", error)
+        return 0
+    if degradation is None:
         return 1 - model.scale if model.assumes_s_fold else 0
-    return 0
+    return degradation.grid_shift
 
 
 class Upscaler:
@@ -55,7 +56,6 @@ class Upscaler:
         tile: side of the SR network's tiles in LR pixels, halved for good when memory runs out; None: the whole
             image at once; "auto": chosen for each image from the free memory.
         self_ensemble: average over the 8 flips and rotations (EDSR, Lim et al., CVPRW 2017).
-        shift: SR pixels (down, right) between the model's result and interpolation, 0 or less (`grid_shift`).
         centred: result and image have the same centre.
         strength: share of the model's result, 0 to 1; the rest is bicubic interpolation's. Below 1 it takes `centred`,
             since both have to lie on one grid.
@@ -70,7 +70,6 @@ class Upscaler:
         channels_last: bool | None = None,
         tile: int | str | None = None,
         self_ensemble: bool = False,
-        shift: int = 0,
         centred: bool = False,
         strength: float = 1.0,
     ) -> None:
@@ -83,7 +82,7 @@ class Upscaler:
         self.channels_last = channels_last
         self.tile = tile
         self.self_ensemble = self_ensemble
-        self.shift = shift
+        self.shift = grid_shift(model)
         self.centred = centred
         self.strength = strength
 

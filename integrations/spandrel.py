@@ -18,7 +18,7 @@ from torch import Tensor
 from integrations.own_modules import own_modules
 
 with own_modules():
-    from inference.upscaler import Upscaler, grid_shift
+    from inference.upscaler import Upscaler
     from model import identify, usual_variant
     from model.common import RGB_RANGE
     from model.network import Network
@@ -62,8 +62,7 @@ def upscale(model: Network, image: Tensor) -> Tensor:
 
     spandrel hands on tensors without a file's metadata, so that the grid is what the model assumes then.
     """
-    upscaler = Upscaler(model, shift=grid_shift(model, {}), centred=True)
-    return upscaler(image * RGB_RANGE) / RGB_RANGE
+    return Upscaler(model, centred=True)(image * RGB_RANGE) / RGB_RANGE
 
 
 def register(registry: ArchRegistry = MAIN_REGISTRY) -> None:

@@ -169,14 +169,15 @@ def build_model(args: argparse.Namespace, device: torch.device, held: Variant | 
     return create_model(args.model, args.scale, variant, kernel_size=args.blur_kernel).to(device)
 
 
-def open_model(name: str, scale: int, path: Path) -> tuple[Network, dict[str, Any]]:
-    """Build the model that a file of weights is for, in the file's variant; also returns the file's metadata.
+def open_model(name: str, scale: int, path: Path) -> Network:
+    """Build the model that a file of weights is for, in the file's variant.
 
     Raises:
         ValueError: as `create_model` and `load_model`.
     """
     model = create_model(name, scale, variant_in(path, name))
-    return model, load_model(model, path)
+    load_model(model, path)
+    return model
 
 
 def variant_in(path: Path | None, name: str) -> Variant | None:
@@ -206,18 +207,18 @@ def identify(tensors: Mapping[str, Tensor]) -> tuple[str, Network]:
     raise ValueError(f"the file holds {describe(tensors)}, which no blind model here has")
 
 
-def load_model(model: Network, path: Path) -> dict[str, Any]:
-    """Fill a model from a file, strictly; returns the file's metadata.
+def load_model(model: Network, path: Path) -> None:
+    """Fill a model from a file, strictly; the file's metadata is its `trained_for`.
 
     Raises:
         ValueError: the file cannot be read, or is for another model or scale.
     """
     if isinstance(model, Foreign):
         model.open_file(path)
-        return {}
+        return
     tensors, metadata = load_weights(path)
     load_published(model, tensors, str(path))
-    return metadata
+    model.trained_for = metadata
 
 
 def init_model(model: Network, path: Path) -> None:

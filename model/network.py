@@ -1,6 +1,8 @@
 """What every network of the registry is: what it can do, and how it is called."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ class Network(nn.Module):
         is_non_blind: it is told the degradation (`NonBlind`) and takes `kernel_size`.
         has_variants: it takes and keeps a `variant`: parts that can be left out.
         assumes_s_fold: weights whose file does not say so, as published ones do not, were trained on s-fold samples.
+        trained_for: metadata of the file that its weights are of, which name the degradation; empty where it has none.
         scale: the upscaling factor.
         size: the numbers that set its cost, where it can be had in several sizes.
         sr_network: maps (lr, code) to sr, unless `super_resolve` does otherwise.
@@ -28,6 +31,7 @@ class Network(nn.Module):
     has_variants: ClassVar[bool] = False
 
     assumes_s_fold: bool = False
+    trained_for: Mapping[str, Any] = MappingProxyType({})
     scale: int
     size: Any
     encoder: Any

@@ -117,9 +117,9 @@ def test_a_file_opens_as_what_it_is(tmp_path: Path) -> None:
     variant = Variant(lpe="naive", csc=False)
     model = small(variant).eval()
     save_model(model, tmp_path / "ablated.pt", {"scale": 2})
-    opened, metadata = open_model("CDSR_S", 2, tmp_path / "ablated.pt")
+    opened = open_model("CDSR_S", 2, tmp_path / "ablated.pt")
     lr = noise(1, 3, 20, 20)
-    assert metadata == {"scale": 2}
+    assert opened.trained_for == {"scale": 2}
     assert opened.variant == variant
     with torch.inference_mode():
         assert torch.equal(opened.eval()(lr), model(lr))
@@ -187,7 +187,7 @@ def test_without_a_code_it_is_the_sr_network_under_zeros(tmp_path: Path) -> None
         assert torch.equal(model(lr), model.sr_network(lr, torch.zeros(2, model.size.code_dim)))
     save_model(model, tmp_path / "plain.pt", {})
     with torch.inference_mode():
-        assert torch.equal(open_model("CDSR_S_unconditional", 2, tmp_path / "plain.pt")[0].eval()(lr), model(lr))
+        assert torch.equal(open_model("CDSR_S_unconditional", 2, tmp_path / "plain.pt").eval()(lr), model(lr))
     with pytest.raises(ValueError, match="holds unconditional CDSR weights for scale 2 .* takes oracle weights"):
         open_model("CDSR_S_oracle", 2, tmp_path / "plain.pt")
 

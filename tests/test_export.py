@@ -52,8 +52,8 @@ def test_onnx_runs_without_torch_and_gives_the_same(tmp_path, weights, capfd):
     image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 41, 30)))
     script = ROOT / "examples/upscale_with_onnxruntime.py"
     subprocess.run([sys.executable, script, target, image, tmp_path / "b.png"], check=True, timeout=60, cwd=tmp_path)
-    assert grid_shift(model, {}) == -1
-    centred = Upscaler(model, shift=grid_shift(model, {}), centred=True)
+    assert grid_shift(model) == -1
+    centred = Upscaler(model, centred=True)
     expected = to_uint8(centred(to_tensor(random_pixels(3, 8, 41, 30))[None])[0])
     assert np.abs(read_image(tmp_path / "b.png").pixels.astype(int) - expected).max() <= 1
     # An image under 12 pixels is padded by the example.
@@ -90,10 +90,10 @@ def test_an_export_has_the_centre_of_its_image(tmp_path, weights, degradation):
     """As the command line gives it: weights for s-fold subsampling have another grid, which their file tells."""
     model = create_model("CDSR_S", 2).eval()
     load_model(model, weights)
-    metadata = create_degradation(DegradationConfig(degradation=degradation, scale=2)).describe()
-    assert export.export(model, tmp_path / "a.ts", to="torchscript", metadata=metadata) <= 0.05
+    model.trained_for = create_degradation(DegradationConfig(degradation=degradation, scale=2)).describe()
+    assert export.export(model, tmp_path / "a.ts", to="torchscript") <= 0.05
     lr = to_tensor(random_pixels(3, 8, 41, 30))[None]
-    centred = Upscaler(model, shift=grid_shift(model, metadata), centred=True)
+    centred = Upscaler(model, centred=True)
     with torch.inference_mode():
         assert torch.jit.load(tmp_path / "a.ts")(lr).sub(centred(lr)).abs().max() <= 0.05
 

@@ -28,7 +28,7 @@ def load(name: str, **options: Any) -> torch.nn.Module:
 @pytest.mark.parametrize("scale", [scale for scale in (2, 3, 4) if pretrained_path("CDSR_S", scale).is_file()])
 def test_the_shipped_network_comes_by_name(scale: int) -> None:
     network = load("cdsr_s", scale=scale)
-    expected = open_model("CDSR_S", scale, pretrained_path("CDSR_S", scale))[0].eval()
+    expected = open_model("CDSR_S", scale, pretrained_path("CDSR_S", scale)).eval()
     with torch.inference_mode():
         sr = network(lr())
         assert sr.shape == (1, 3, 19 * scale, 23 * scale)

@@ -12,6 +12,7 @@ from PIL import Image as PILImage
 import test as command_line
 from inference.upscaler import Upscaler
 from model import create_model, save_model
+from model.network import Network
 from model.pretrained import pretrained_path
 from option import parse_options
 from restore.duration import tell_time, time_left
@@ -59,7 +60,7 @@ def test_depth_is_what_was_asked_for(bicubic):
     assert (restore_image(fine, bicubic, CPU).pixels == 25_701).all()
 
 
-class Tinted(torch.nn.Module):
+class Tinted(Network):
     """Upscales and adds a colour cast, as any network does a little."""
 
     scale = 2

@@ -198,9 +198,9 @@ def peers(spandrel: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_peer_upscales_as_in_spandrel_at_any_size(spandrel: ModuleType, peers: Path, suffix: str) -> None:
     path = peers / f"safmn_x2{suffix}"
-    model, metadata = open_model("spandrel", 2, path)
+    model = open_model("spandrel", 2, path)
     descriptor = spandrel.ModelLoader().load_from_file(path)
-    assert descriptor.size_requirements.multiple_of == 8 and metadata == {}
+    assert descriptor.size_requirements.multiple_of == 8 and not model.trained_for
     lr = to_tensor(photograph(27, 37))[None]
     expected = descriptor(lr / 255) * 255
     assert expected.std() > 1 and expected.shape == (1, 3, 54, 74)
@@ -228,7 +228,7 @@ def test_a_peer_is_evaluated_and_reported_as_ours_are(
     assert "spandrel (safmn_x2)" in (tmp_path / "report.html").read_text(encoding="utf-8")
     write_image(tmp_path / "own.png", photograph(19, 21))
     assert program.main([*words, "--dir_demo", str(tmp_path / "own.png"), "--results", str(tmp_path)]) == 0
-    expected = open_model("spandrel", 2, peers / "safmn_x2.pth")[0].eval()
+    expected = open_model("spandrel", 2, peers / "safmn_x2.pth").eval()
     with torch.inference_mode():
         sr = to_uint8(expected(to_tensor(photograph(19, 21))[None])[0].clamp(0, 255))
     assert np.abs(read_rgb(tmp_path / "own_x2.png").astype(int) - sr).max() <= 1

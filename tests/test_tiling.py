@@ -13,7 +13,9 @@ from inference.tiles import overlap_of, super_resolve_bands, tile_starts
 from inference.upscaler import VIEWS, Upscaler, _turned, _turned_back, grid_shift
 from model import create_model, open_model
 from model.bicubic import Bicubic
+from model.network import Network
 from model.pretrained import pretrained_path
+from utils.known_degradation import KnownDegradation
 
 
 def random_image(height: int, width: int, seed: int = 0) -> Tensor:
@@ -40,12 +42,12 @@ def test_the_code_in_tiles_is_the_code_of_the_whole(small_model, height, width):
         torch.testing.assert_close(feature, features[0], atol=2e-6, rtol=1e-4)
 
 
-class Blur(torch.nn.Module):
+class Blur(Network):
     """A local model: what a pixel becomes depends on 7x7 around it."""
 
     scale = 2
 
-    def encode(self, lr: Tensor, known: None = None, *, tile: int | None = None) -> Tensor:
+    def encode(self, lr: Tensor, known: KnownDegradation | None = None, *, tile: int | None = None) -> Tensor:
         return lr.mean(dim=(2, 3))
 
     def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
@@ -91,6 +93,8 @@ def test_views_are_undone(view):
 class SFold(Bicubic):
     """Bicubic on the grid of s-fold sampling: moved up and left by scale - 1 pixels."""
 
+    assumes_s_fold = True
+
     def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
         framed = F.pad(lr, (0, 2, 0, 2), mode="replicate")
         move = self.scale - 1
@@ -103,7 +107,7 @@ def test_the_grid_of_s_fold_training_is_centred(scale):
     lr = F.interpolate(random_image(8, 9), size=(40, 52), mode="bicubic").clamp(5, 250)
     plain = Bicubic(scale=scale)
     assert torch.equal(Upscaler(plain, centred=True)(lr), plain(lr).clamp(0, 255))
-    upscaler = Upscaler(SFold(scale=scale), shift=1 - scale, centred=True)
+    upscaler = Upscaler(SFold(scale=scale), centred=True)
     torch.testing.assert_close(upscaler(lr), plain(lr).clamp(0, 255), atol=1e-3, rtol=0)
 
 
@@ -113,8 +117,8 @@ def test_self_ensemble_brings_all_views_to_one_grid(scale):
     model = SFold(scale=scale)
     inside = (..., slice(16, -16), slice(16, -16))
     for centred in (False, True):
-        alone = Upscaler(model, shift=1 - scale, centred=centred)(lr)
-        together = Upscaler(model, shift=1 - scale, centred=centred, self_ensemble=True)(lr)
+        alone = Upscaler(model, centred=centred)(lr)
+        together = Upscaler(model, centred=centred, self_ensemble=True)(lr)
         torch.testing.assert_close(together[inside], alone[inside], atol=1e-3, rtol=0)
     assert torch.equal(Upscaler(model)(lr), model(lr).clamp(0, 255))  # a test set's grid is left alone
 
@@ -134,18 +138,26 @@ def test_self_ensemble_brings_all_views_to_one_grid(scale):
 )
 @pytest.mark.parametrize("scale", [1, 3])
 def test_the_grid_of_a_model_follows_from_its_training(name, metadata, is_shifted, scale):
-    assert grid_shift(create_model(name, scale), metadata) == (1 - scale if is_shifted else 0)
+    model = create_model(name, scale)
+    model.trained_for = metadata
+    assert grid_shift(model) == (1 - scale if is_shifted else 0)
+
+
+def test_the_grid_of_an_unknown_degradation_is_said_to_be_a_guess(caplog):
+    model = create_model("CDSR_S", 2)
+    model.trained_for = {"degradation": "rain"}
+    assert grid_shift(model) == 0 and "taken for that of interpolation: --degradation rain" in caplog.text
 
 
 @pytest.mark.parametrize("scale", [scale for scale in (2, 3, 4) if pretrained_path("CDSR_S", scale).is_file()])
 def test_the_grid_of_shipped_weights_is_what_their_results_show(scale):
-    model, metadata = open_model("CDSR_S", scale, pretrained_path("CDSR_S", scale))
+    model = open_model("CDSR_S", scale, pretrained_path("CDSR_S", scale))
     lr = F.interpolate(random_image(12, 12), size=48, mode="bicubic").clamp(0, 255)
     with torch.inference_mode():
         sr, plain = model.eval()(lr), Bicubic(scale=scale)(lr)
     inside = (..., slice(8, 40 * scale), slice(8, 40 * scale))
     errors = {move: (sr - plain.roll((move, move), (2, 3)))[inside].square().mean() for move in range(-scale, scale)}
-    assert min(errors, key=errors.__getitem__) == grid_shift(model, metadata) == 1 - scale
+    assert min(errors, key=errors.__getitem__) == grid_shift(model) == 1 - scale
 
 
 class Hungry(Blur):
@@ -184,7 +196,7 @@ def test_tiles_are_halved_when_memory_runs_out(error, caplog):
 class Overflows(Blur):
     """Not finite in low precision, as float16 features that overflow."""
 
-    def encode(self, lr: Tensor, known: None = None, *, tile: int | None = None) -> Tensor:
+    def encode(self, lr: Tensor, known: KnownDegradation | None = None, *, tile: int | None = None) -> Tensor:
         code = super().encode(lr)
         return code * float("inf") if torch.is_autocast_enabled("cpu") else code
 

@@ -17,7 +17,7 @@ import torch
 
 from data.degradation import SCALES
 from inference.backend import choose_backend
-from inference.upscaler import Upscaler, grid_shift
+from inference.upscaler import Upscaler
 from model import MODELS, check_blind, create_model, network_of, open_model
 from model.pretrained import pretrained_path
 from restore.plan import OutputOptions, TooLargeError, plan
@@ -193,13 +193,12 @@ class Service:
 
     def _upscaler(self, model: str, scale: int) -> Upscaler:
         if (model, scale) not in self._upscalers:
-            network, metadata = open_model(_model_of(model), scale, self.weights[model, scale])
+            network = open_model(_model_of(model), scale, self.weights[model, scale])
             self._upscalers[model, scale] = Upscaler(
                 network.to(self.device).eval(),
                 precision=self.precision,
                 backend=choose_backend(self.backend, network, self.device, self.precision),
                 tile="auto",
-                shift=grid_shift(network, metadata),
                 centred=True,
             )
         return self._upscalers[model, scale]
