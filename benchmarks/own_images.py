@@ -2,6 +2,7 @@
 
 For an image of about a megapixel: PSNR between the result in tiles and the result of the whole, and the step across
 the borders of tiles, relative to the step elsewhere. Peak memory and time come from `--only_memory`, on any image.
+With `--test_set FOLDER/Urban100` instead of an image: what tiles cost in PSNR to the HR, under one kernel.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,13 +20,17 @@ import torch
 from torch import Tensor
 
 import test
+from data.protocol import Protocol
+from data.protocols import PROTOCOLS, get_protocol
+from data.test_sets import load_testset
+from evaluation.metrics import psnr_y
 from evaluation.side_by_side import side_by_side
 from inference.tiles import overlap_of, tile_starts
 from inference.upscaler import Upscaler
 from model import create_model, open_model
 from restore.restore import restore_image
 from utils.device import peak_memory
-from utils.image import Image, read_image, read_rgb, to_tensor, write_image
+from utils.image import Image, read_image, read_rgb, to_tensor, to_uint8, write_image
 
 TILES = (64, 128, 192, 256)
 
@@ -88,6 +94,31 @@ def compare(model_name: str, weights: Path, scale: int, image: Path) -> None:
         )
 
 
+def compare_with_hr(model_name: str, weights: Path, test_set: Path, protocol: Protocol, num_images: int) -> None:
+    """Print a table of tiles against the whole, over the first images of a test set that are larger than a tile.
+
+    protocol: with one test kernel, so that its samples are the images.
+    """
+    scale = protocol.scale
+    model, metadata = open_model(model_name, scale, weights)
+    shift, is_real = grid_shift(model.eval(), metadata), protocol.name == "real"
+    samples = load_testset(test_set.parent, test_set.name, protocol)
+    print(f"{weights.name}, {test_set.name}, {protocol.slug}")
+    print("| image | LR | PSNR of the whole | tile | dB to the whole | PSNR in tiles |")
+    print("|---|---|---|---|---|---|")
+    for sample in map(samples.read, range(min(num_images, len(samples)))):
+        lr = to_tensor(sample.lr)[None]
+        whole = Upscaler(model, shift=shift, centred=is_real)(lr)
+        for tile in (tile for tile in TILES if tile < max(lr.shape[2:])):
+            tiled = Upscaler(model, tile=tile, shift=shift, centred=is_real)(lr)
+            psnrs = [psnr_y(to_uint8(sr[0]), sample.hr, scale) for sr in (whole, tiled)]
+            print(
+                f"| {sample.image} | {lr.shape[3]}x{lr.shape[2]} | {psnrs[0]:.3f} | {tile} | "
+                f"{psnr(tiled, whole):.1f} | {psnrs[1]:.3f} |",
+                flush=True,
+            )
+
+
 def measure_memory(words: list[str], limit_gib: float) -> int:
     """Run test.py under a limit of the heap, and print its time and peak memory."""
     resource.setrlimit(resource.RLIMIT_DATA, (round(limit_gib * 2**30),) * 2)
@@ -125,13 +156,26 @@ def main() -> int:
     parser.add_argument("--pre_train", type=Path, required=True)
     parser.add_argument("--only_memory", type=float, metavar="GIB", help="upscale under this limit of the heap")
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="draw the figures of docs/own-images.md")
+    parser.add_argument("--test_set", type=Path, metavar="FOLDER", help="compare with the HR of this test set")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="cdsr", help="of --test_set")
+    parser.add_argument("--kernel", metavar="LABEL", help="test kernel of --test_set (default: the protocol's first)")
+    parser.add_argument("--num_images", type=int, default=4, help="of --test_set")
     parser.add_argument("image", type=Path, nargs="?")
     args = parser.parse_args()
     if args.figures:
         draw_figures(args.model, args.pre_train, args.scale, args.figures)
         return 0
+    if args.test_set:
+        protocol = get_protocol(args.protocol, args.scale)
+        kernels = [kernel for kernel in protocol.test_kernels if args.kernel in (None, kernel.label)]
+        if not kernels:
+            labels = ", ".join(kernel.label for kernel in protocol.test_kernels)
+            parser.error(f"--kernel {args.kernel} is none of protocol {args.protocol}: give one of {labels}")
+        protocol = replace(protocol, test_kernels=tuple(kernels[:1]))
+        compare_with_hr(args.model, args.pre_train, args.test_set, protocol, args.num_images)
+        return 0
     if args.image is None:
-        parser.error("give an image")
+        parser.error("give an image, or a --test_set")
     if args.only_memory:
         words = ["--model", args.model, "--scale", str(args.scale), "--pre_train", str(args.pre_train)]
         return measure_memory([*words, "--dir_demo", str(args.image)], args.only_memory)

@@ -120,9 +120,7 @@ def warn_of_replaced(stems: Iterable[Path], context: Mapping[str, Any]) -> None:
     for path in (stem.with_name(f"{stem.name}.json") for stem in stems):
         with contextlib.suppress(OSError, ValueError):
             before = json.loads(path.read_text(encoding="utf-8"))
-            if differing := [
-                name for name in now if name not in ("warnings", "tile") and before.get(name) != now[name]
-            ]:
+            if differing := [name for name in now if name != "warnings" and before.get(name) != now[name]]:
                 logger.warning(
                     "%s is of other settings (%s) and is replaced; to keep such files, give --results another folder",
                     *(path, ", ".join(differing)),

@@ -324,6 +324,7 @@ def test_results_of_other_settings_are_not_replaced_in_silence(
         ((), ""),
         (("--self_ensemble",), "self_ensemble"),
         (("--blur_kernel", 15), "protocol"),
+        (("--blur_kernel", 15, "--tile", 16), "(tile)"),
     ):
         caplog.clear()
         assert run(*words, "--model", "CDSR_S", *flags) == 0

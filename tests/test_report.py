@@ -230,6 +230,15 @@ def test_a_row_is_of_one_checkpoint(tmp_path: Path) -> None:
     }
 
 
+def test_a_row_says_what_its_network_ran_in(tmp_path: Path) -> None:
+    marks = {"half": {"precision": "half"}, "tiles of 64": {"tile": 64}, "tiles of auto size": {"tile": "auto"}}
+    for number, settings in enumerate((*marks.values(), {"tile": None})):
+        write_result(tmp_path / str(number), "Set5", 36.0, **settings)
+    (group,) = read_groups([tmp_path / str(number) for number in range(4)])
+    methods = [row.method for row in group.rows if row.is_ours]
+    assert methods == [*(f"CDSR_S ({mark})" for mark in marks), "CDSR_S"]
+
+
 def test_images_codes_and_rows_say_of_which_run_they_are(tmp_path: Path) -> None:
     runs = [make_report(tmp_path / name, "--sig", "1").parent.parent.rename(tmp_path / name / name) for name in "pq"]
     html = write_report(runs, tmp_path / "out").read_text()

@@ -48,6 +48,8 @@ class Evaluation:
         marks += [] if self.precision == "single" else [self.precision]
         marks += ["OpenVINO"] if self.content.get("backend") == "openvino" else []
         marks += ["self-ensemble"] if self.content.get("self_ensemble") else []
+        tile = self.content.get("tile")
+        marks += [f"tiles of {tile} size" if tile == "auto" else f"tiles of {tile}"] if tile else []
         model = str(self.content["checkpoint"]["model"])
         return model + (f" ({', '.join(marks)})" if marks else "")
 
