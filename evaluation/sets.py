@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,12 @@ def evaluate_sets(
     context = describe(upscaler, protocol, checkpoint, metrics)
     for warning in context["warnings"]:
         logger.warning("warning: %s", warning)
+    contexts = {
+        stem: {"set": testset.name, "images": ", ".join(sorted(testset.images)), **context}
+        for stem, testset in testsets.items()
+    }
     if shard.is_first:
-        warn_of_replaced(testsets, context)
+        warn_of_replaced(contexts)
     cost = model_cost(upscaler.model, protocol.known_degradation(protocol.test_kernels[0])) if profile else None
     if cost and upscaler.self_ensemble:
         cost = replace(cost, multiply_adds=len(VIEWS) * cost.multiply_adds)
@@ -64,7 +68,7 @@ def evaluate_sets(
     summaries: dict[str, Summary] = {}
     columns: dict[str, dict[str, str]] = {}
     for stem, testset in testsets.items():
-        own = {"images": testset.keys, "files": testset.versions, "commit": facts["commit"]}
+        own = {"rows": testset.keys, "files": testset.versions, "commit": facts["commit"]}
         indices = shard.indices(testset.keys)
         reset_peak_memory(device)
         rows = evaluate(
@@ -75,7 +79,7 @@ def evaluate_sets(
             metrics=measures,
             on_result=functools.partial(_save, stem) if save_images else None,
             indices=indices,
-            row_log=RowLog(stem, {**context, **own, "saved": save_images, "profile": profile}, part=shard.rank),
+            row_log=RowLog(stem, {**contexts[stem], **own, "saved": save_images, "profile": profile}, part=shard.rank),
             overlap=not profile,
             progress=shard.is_first,
         )
@@ -91,7 +95,7 @@ def evaluate_sets(
             more = {"profile": measured and asdict(measured), "environment": facts, "tile": upscaler.tile}
             if severities:
                 more["by_severity"] = {severity: dict(summary.values) for severity, summary in severities.items()}
-            write_results(stem, rows, context={"set": testset.name, **context, **more})
+            write_results(stem, rows, context={**contexts[stem], **more})
     if shard.is_first:
         notes = [precision_note([upscaler.precision]), *(f"warning: {warning}" for warning in context["warnings"])]
         print(table(summaries, columns), "", *notes, sep="\n")
@@ -114,10 +118,10 @@ def describe(
     }
 
 
-def warn_of_replaced(stems: Iterable[Path], context: Mapping[str, Any]) -> None:
-    """Name the result files that come to be replaced by those of another checkpoint or of other settings."""
-    now = as_json(context)
-    for path in (stem.with_name(f"{stem.name}.json") for stem in stems):
+def warn_of_replaced(contexts: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Name the result files that come to be replaced by those of another checkpoint or of other settings, by stem."""
+    for stem, context in contexts.items():
+        path, now = stem.with_name(f"{stem.name}.json"), as_json(context)
         with contextlib.suppress(OSError, ValueError):
             before = json.loads(path.read_text(encoding="utf-8"))
             if differing := [name for name in now if name != "warnings" and before.get(name) != now[name]]:

@@ -325,7 +325,10 @@ def test_results_of_other_settings_are_not_replaced_in_silence(
         (("--self_ensemble",), "self_ensemble"),
         (("--blur_kernel", 15), "protocol"),
         (("--blur_kernel", 15, "--tile", 16), "(tile)"),
+        (("--blur_kernel", 15, "--tile", 16), "(images)"),
     ):
+        if told == "(images)":
+            next((sets / "Tiny").iterdir()).rename(sets / "Tiny" / "other.png")
         caplog.clear()
         assert run(*words, "--model", "CDSR_S", *flags) == 0
         assert ("is of other settings" in caplog.text) == bool(told) and told in caplog.text

@@ -239,6 +239,19 @@ def test_a_row_says_what_its_network_ran_in(tmp_path: Path) -> None:
     assert methods == [*(f"CDSR_S ({mark})" for mark in marks), "CDSR_S"]
 
 
+def test_rows_of_other_images_are_noted(tmp_path: Path) -> None:
+    for name, images in (("p", {"images": "a, b"}), ("q", {"images": "a, c"}), ("r", {})):
+        write_result(tmp_path / name, "Set5", 36.0, **images)
+        write_result(tmp_path / name, "Other", 36.0, **images)
+        write_result(tmp_path / name, "Set14", 32.0, images="a, b")
+    few = {"Set5: 1 images instead of 5", "Set14: 1 images instead of 14"}
+    mixed = {f"{name}: the rows here are not all of the same images" for name in ("Set5", "Other")}
+    (group,) = read_groups([tmp_path / name for name in "pqr"])
+    assert [{*row.notes} for row in group.rows if row.is_ours] == [few | mixed] * 3
+    (group,) = read_groups([tmp_path / name for name in "pr"])
+    assert [{*row.notes} for row in group.rows if row.is_ours] == [few] * 2
+
+
 def test_images_codes_and_rows_say_of_which_run_they_are(tmp_path: Path) -> None:
     runs = [make_report(tmp_path / name, "--sig", "1").parent.parent.rename(tmp_path / name / name) for name in "pq"]
     html = write_report(runs, tmp_path / "out").read_text()

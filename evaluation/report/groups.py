@@ -10,7 +10,7 @@ from typing import Any
 
 from data.protocols import PROTOCOLS, get_protocol
 from data.test_sets import TEST_SETS
-from evaluation.report.published_results import REFERENCE, published_rows
+from evaluation.report.published_results import NUM_IMAGES, REFERENCE, published_rows
 from evaluation.results import precision_note
 
 logger = logging.getLogger("cdsr")
@@ -163,9 +163,29 @@ class Group:
         if published and len(self.labels) < len(get_protocol(self.protocol, self.scale).test_kernels):
             published = []  # some kernels alone do not compare
         return published + [
-            Row(method, True, {one.set_name: one.pair() for one in own}, run, tuple(_notes(own)))
+            Row(method, True, {one.set_name: one.pair() for one in own}, run, tuple(self._notes(own)))
             for (method, run), own in self.methods.items()
         ]
+
+    @property
+    def mixed_sets(self) -> set[str]:
+        """Sets whose evaluations are not all of the same images, as far as their files name these."""
+        images = {(one.set_name, one.content["images"]) for one in self.evaluations if "images" in one.content}
+        return {name for name, number in Counter(name for name, _ in images).items() if number > 1}
+
+    def _notes(self, evaluations: Iterable[Evaluation]) -> list[str]:
+        """What a reader of the row must know."""
+        notes: dict[str, None] = {}
+        for one in evaluations:
+            notes |= dict.fromkeys(one.content.get("warnings") or [])
+            summary, usual = one.content["summary"], NUM_IMAGES.get(one.set_name)
+            if summary["num_failed"]:
+                notes[f"{one.set_name}: {summary['num_failed']} rows failed and are left out"] = None
+            if usual not in (None, summary["num_images"]):
+                notes[f"{one.set_name}: {summary['num_images']} images instead of {usual}"] = None
+            if one.set_name in self.mixed_sets:
+                notes[f"{one.set_name}: the rows here are not all of the same images"] = None
+        return list(notes)
 
     @property
     def reference(self) -> Row | None:
@@ -179,17 +199,6 @@ class Group:
         pairs = zip(*(one.values.get(test_set, (None, None)) for one in (row, self.reference)), strict=True)
         psnr, ssim = (None if ours is None or theirs is None else ours - theirs for ours, theirs in pairs)
         return psnr, ssim
-
-
-def _notes(evaluations: Iterable[Evaluation]) -> list[str]:
-    """What a reader of the row must know."""
-    notes: dict[str, None] = {}
-    for one in evaluations:
-        notes |= dict.fromkeys(one.content.get("warnings") or [])
-        summary = one.content["summary"]
-        if summary["num_failed"]:
-            notes[f"{one.set_name}: {summary['num_failed']} rows failed and are left out"] = None
-    return list(notes)
 
 
 def read_evaluations(run: Path) -> list[Evaluation]:

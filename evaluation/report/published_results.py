@@ -8,6 +8,8 @@ from data.test_sets import TEST_SETS
 REFERENCE = "CDSR"
 """The method that differences are taken from."""
 
+NUM_IMAGES = dict(zip(TEST_SETS, (5, 14, 100, 100), strict=True))
+"""Of the sets."""
 
 _CDSR_TABLE: dict[tuple[int, int], dict[str, str]] = {  # (scale, noise): method: PSNR/SSIM in the order of TEST_SETS
     (2, 0): {
