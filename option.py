@@ -495,7 +495,7 @@ def contradictions(args: Options) -> list[str]:
                 args.embeddings and name in args.given,
                 f"--embeddings encodes images and upscales none: leave out --{name}",
             )
-            for name in ("metrics", "profile", "save_results", "self_ensemble")
+            for name in ("metrics", "profile", "save_results", "self_ensemble", "precision", "backend", "tile")
         ),
         (args.blur_only and args.pre_train, "--blur_only chooses among shipped weights, --pre_train names its own"),
         (args.resume < -1, f"--resume {args.resume}: give -1 for the last state or an epoch"),

@@ -107,7 +107,7 @@ def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[
         centred=is_real,
         strength=args.strength,
     )
-    if model.is_trainable:
+    if model.is_trainable and not args.embeddings:
         logger.info("the network runs in %s", upscaler.arithmetic)
     return upscaler, checkpoint
 
@@ -177,12 +177,9 @@ def evaluate_testsets(
     if testsets and shard.is_first:
         if args.embeddings:
             # Here, because scikit-learn takes a second to import, which a photograph need not wait for.
-            from evaluation.embeddings import collect_embeddings, write_embeddings
-            from evaluation.estimates import collect_estimates
+            from evaluation.embeddings import encode_sets
 
-            codes = collect_embeddings(upscaler.model, testsets, device=device)
-            estimates = collect_estimates(upscaler.model, testsets, device=device)
-            print(write_embeddings(folder / f"embeddings_{suffix}", codes, estimates))
+            print(encode_sets(upscaler.model, testsets, checkpoint, folder / f"embeddings_{suffix}", device=device))
         print(f"results: {folder}")
         if args.report:
             print(f"report: {write_report([folder], folder)}")

@@ -92,6 +92,11 @@ class Testset(Samples):
             return self._read(self.images[image], self.protocol.test_kernels[test_kernel])
 
     @property
+    def listed_images(self) -> str:
+        """Names of the images in one line, in an order that is theirs alone."""
+        return ", ".join(sorted(self.images))
+
+    @property
     @abstractmethod
     def files(self) -> list[Path]:
         """All that is read."""

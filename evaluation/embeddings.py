@@ -21,15 +21,17 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from data.samples import Samples, readable
+from data.samples import Samples, Testset, readable
 from evaluation.codes import COLLAPSED, code_spread
-from evaluation.estimates import Estimates, draw_estimates
+from evaluation.estimates import Estimates, collect_estimates, draw_estimates
 from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from evaluation.probe import SEED, Points, Probe, probe
+from evaluation.sets import warn_of_replaced
 from evaluation.strengths import Regression, describe, draw_regressions, regress, strengths_of
 from model.network import Network
 from utils.files import replacing, write_json
 from utils.image import to_tensor
+from utils.run import environment
 
 LARGEST_LEGEND = 12
 MARKERS = "osD^vP*X<>ph"
@@ -66,6 +68,34 @@ class Embeddings:
         return {} if self.strengths is None else regress(self.points, self.strengths, self.kernels)
 
 
+def encode_sets(
+    model: Network,
+    testsets: Mapping[str, Testset],
+    checkpoint: Mapping[str, Any],
+    stem: Path,
+    *,
+    device: torch.device,
+) -> str:
+    """Encode every set, write what the codes tell, as `write_embeddings` does; returns it in words.
+
+    Args:
+        model: on `device`, in evaluation mode.
+        testsets: by name; all of one protocol.
+        checkpoint: what the files say of the weights.
+        stem: of the files.
+        device: where the model lives.
+    """
+    context = {
+        "sets": {name: testset.listed_images for name, testset in testsets.items()},
+        "protocol": next(iter(testsets.values())).protocol.describe(),
+        "checkpoint": checkpoint,
+    }
+    warn_of_replaced({stem: context})
+    embeddings = collect_embeddings(model, testsets, device=device)
+    estimates = collect_estimates(model, testsets, device=device)
+    return write_embeddings(stem, embeddings, estimates, context={**context, "environment": environment()})
+
+
 @torch.inference_mode()
 def collect_embeddings(model: Network, samples: Mapping[str, Samples], *, device: torch.device) -> Embeddings:
     """Encode every sample of every set; one that is corrupt is left out."""
@@ -82,11 +112,18 @@ def collect_embeddings(model: Network, samples: Mapping[str, Samples], *, device
     return Embeddings(np.stack(codes), tuple(kernels), tuple(images), known)
 
 
-def write_embeddings(stem: Path, embeddings: Embeddings, estimates: Estimates | None = None) -> str:
+def write_embeddings(
+    stem: Path,
+    embeddings: Embeddings,
+    estimates: Estimates | None = None,
+    *,
+    context: Mapping[str, Any] | None = None,
+) -> str:
     """Write `stem`.npz (codes and labels), .png (PCA and t-SNE) and .json (the probes); returns these in words.
 
     Where strengths are known, what a regression reads of them is drawn as `stem`_strengths.png. estimates: what the
-    network read off the images; drawn as `stem`_kernels.png.
+    network read off the images; drawn as `stem`_kernels.png. context: what the .json says besides: of what the codes
+    are.
     """
     probes = embeddings.probes()
     buffer = io.BytesIO()
@@ -97,6 +134,7 @@ def write_embeddings(stem: Path, embeddings: Embeddings, estimates: Estimates | 
         temporary.write_bytes(buffer.getvalue())
     draw_embeddings(embeddings, stem.with_name(stem.name + ".png"))
     summary: dict[str, Any] = {
+        **(context or {}),
         "num_codes": len(embeddings.codes),
         "collapsed": embeddings.collapsed,
         "probes": {name: asdict(result) for name, result in probes.items()},

@@ -56,8 +56,7 @@ def evaluate_sets(
     for warning in context["warnings"]:
         logger.warning("warning: %s", warning)
     contexts = {
-        stem: {"set": testset.name, "images": ", ".join(sorted(testset.images)), **context}
-        for stem, testset in testsets.items()
+        stem: {"set": testset.name, "images": testset.listed_images, **context} for stem, testset in testsets.items()
     }
     if shard.is_first:
         warn_of_replaced(contexts)

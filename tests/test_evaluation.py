@@ -22,9 +22,9 @@ from evaluation.results import Result, read_rows, summarize, table, write_result
 from evaluation.rowlog import RowLog, remove_parts
 from evaluation.shard import Shard
 from inference.upscaler import Upscaler
-from model import create_model
+from model import create_model, save_model
 from utils.device import peak_memory, reset_peak_memory
-from utils.files import write_json
+from utils.files import sha256, write_json
 from utils.image import write_image
 
 ROOT = Path(__file__).parent.parent
@@ -332,6 +332,23 @@ def test_results_of_other_settings_are_not_replaced_in_silence(
         caplog.clear()
         assert run(*words, "--model", "CDSR_S", *flags) == 0
         assert ("is of other settings" in caplog.text) == bool(told) and told in caplog.text
+
+
+def test_codes_say_of_what_they_are(sets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    words = ("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", "--sig", 1.2, "--embeddings")
+    for weights, told in ((1, ""), (1, ""), (2, "(checkpoint)")):
+        torch.manual_seed(weights)
+        save_model(create_model("CDSR_S", 2), tmp_path / "weights.safetensors", {})
+        caplog.clear()
+        assert run(*words, "--model", "CDSR_S", "--pre_train", tmp_path / "weights.safetensors") == 0
+        assert ("is of other settings" in caplog.text) == bool(told) and told in caplog.text
+        assert "the network runs in" not in caplog.text
+    (path,) = (tmp_path / "out").glob("embeddings_*.json")
+    content = json.loads(path.read_text())
+    assert content["sets"] == {"Tiny": ", ".join(sorted(file.stem for file in (sets / "Tiny").iterdir()))}
+    assert content["protocol"]["protocol"] == "cdsr-kernel"
+    assert content["checkpoint"]["sha256"] == sha256(tmp_path / "weights.safetensors")
+    assert {"commit", "command"} <= content["environment"].keys()
 
 
 def test_the_tile_of_a_result_file_is_the_one_that_was_used(

@@ -46,7 +46,7 @@ INSIDE = {
     "encoder dynamic_conv dqa bicubic cdsr dasr oracle unconditional moco published spandrel pretrained",
     "inference": "tiles memory backend upscaler export",
     "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe strengths estimates "
-    "embeddings report cards",
+    "sets embeddings report cards",
     "restore": "sources transparency plan duration restore",
     "training": "schedule guard ema muon optimizers model_files validation recording step",
 }
