@@ -26,6 +26,9 @@ from utils.files import as_json
 from utils.image import write_image
 from utils.run import environment, logger
 
+TIMED_ON = ("processor", "gpus", "threads")
+"""Of the environment: what the seconds of a row depend on."""
+
 
 def evaluate_sets(
     upscaler: Upscaler,
@@ -67,7 +70,8 @@ def evaluate_sets(
     summaries: dict[str, Summary] = {}
     columns: dict[str, dict[str, str]] = {}
     for stem, testset in testsets.items():
-        own = {"rows": testset.keys, "files": testset.versions, "commit": facts["commit"]}
+        own = {"rows": testset.keys, "files": testset.versions, "commit": facts["commit"], "device": device.type}
+        timed = {"profile": profile, **({name: facts[name] for name in TIMED_ON} if profile else {})}
         indices = shard.indices(testset.keys)
         reset_peak_memory(device)
         rows = evaluate(
@@ -78,7 +82,7 @@ def evaluate_sets(
             metrics=measures,
             on_result=functools.partial(_save, stem) if save_images else None,
             indices=indices,
-            row_log=RowLog(stem, {**contexts[stem], **own, "saved": save_images, "profile": profile}, part=shard.rank),
+            row_log=RowLog(stem, {**contexts[stem], **own, **timed, "saved": save_images}, part=shard.rank),
             overlap=not profile,
             progress=shard.is_first,
         )

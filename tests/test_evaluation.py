@@ -26,6 +26,7 @@ from model import create_model, save_model
 from utils.device import peak_memory, reset_peak_memory
 from utils.files import sha256, write_json
 from utils.image import write_image
+from utils.run import environment
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
@@ -332,6 +333,28 @@ def test_results_of_other_settings_are_not_replaced_in_silence(
         caplog.clear()
         assert run(*words, "--model", "CDSR_S", *flags) == 0
         assert ("is of other settings" in caplog.text) == bool(told) and told in caplog.text
+
+
+def test_rows_are_gone_on_with_where_they_were_begun(
+    sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their seconds are of a processor and its threads, the rest of a kind of device."""
+    words = ("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", "--sig", 1.2)
+    monkeypatch.setattr("test.remove_parts", lambda stem: None)
+    for flags, threads, goes_on in (
+        ((), 1, False),
+        ((), 2, True),
+        (("--profile",), 2, False),
+        (("--profile",), 2, True),
+        (("--profile",), 1, False),
+    ):
+        facts = {**environment(), "threads": threads}
+        monkeypatch.setattr("evaluation.sets.environment", lambda facts=facts: facts)
+        caplog.clear()
+        assert run(*words, *flags) == 0
+        assert ("rows were done before" in caplog.text) == goes_on
+    (path,) = (tmp_path / "out").glob("*.part0.jsonl")
+    assert json.loads(path.read_text().splitlines()[0])["device"] == "cpu"
 
 
 def test_codes_say_of_what_they_are(sets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
