@@ -1,7 +1,7 @@
 """One image under twenty draws of `--degradation real`: `python -m examples.draws --image FILE --out FIGURE`.
 
 Each LR image is enlarged pixel by pixel. Below it stands what a model is told of the draw: the standard deviation of
-all blur in LR pixels, that of the noise in grey levels, and the quality of the last JPEG.
+all blur in LR pixels, that of the noise in grey levels, and the quality of a JPEG that ends it.
 """
 
 import argparse

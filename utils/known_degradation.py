@@ -14,7 +14,7 @@ class KnownDegradation:
 
     kernels: Tensor  # (B, k, k) float32, each of sum 1
     noise: Tensor  # (B,) float32: standard deviation, grey levels of 0 to 255
-    quality: Tensor | None = None  # (B,) float32: of the last JPEG, 1 to 100; None: there is none
+    quality: Tensor | None = None  # (B,) float32: of a JPEG that came last, 100 without; None: there is none
 
     def to(self, device: torch.device) -> "KnownDegradation":
         """Copy to a device."""
@@ -28,4 +28,4 @@ class EstimatedDegradation:
 
     covariance: Tensor  # (B, 3): variance along x (columns), along y (rows), covariance; squared HR pixels
     noise: Tensor  # (B,): standard deviation, grey levels of 0 to 255
-    quality: Tensor | None = None  # (B,): of the last JPEG, about 30 to 100; None: the model does not read it
+    quality: Tensor | None = None  # (B,): of a JPEG that came last, about 30 to 100; None: the model does not read it

@@ -36,7 +36,7 @@ class Effect:
 
     covariance: (xx, yy, xy) of all blur together, that of resizing too; squared HR pixels.
     noise: standard deviation that is left on a mid-grey LR image, JPEG aside; grey levels.
-    quality: of the JPEG that comes last; 100 where there is none.
+    quality: of a JPEG that ends the list; 100 where another operation does.
     """
 
     covariance: tuple[float, float, float]
