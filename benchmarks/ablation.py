@@ -90,6 +90,9 @@ def main() -> None:
     parser.add_argument("--baseline", choices=names, default=names[0], help="what differences are from")
     parser.add_argument("--recipe", default=RECIPE)
     args: argparse.Namespace = parser.parse_args()
+    taught = [name for name in args.arms if "teacher" in name]
+    if args.epochs < 2 and taught:
+        parser.error(f"--epochs {args.epochs} has none for a teacher: give 2 or more, or not {'; '.join(taught)}")
     shared = f"--scale {args.scale} --sig_min {0.175 * args.scale} --sig_max {2.5 * args.scale} {args.recipe}"
     compared = {name: arm for name, arm in arms(args.size, args.epochs).items() if name in args.arms}
     words = {name: f"{shared} {arm.words}" for name, arm in compared.items()}

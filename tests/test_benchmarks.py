@@ -97,6 +97,14 @@ def test_every_arm_of_the_ablation_is_a_training(size: str) -> None:
         assert build_model(options, CPU).state_dict().keys() == held.state_dict().keys(), name
 
 
+def test_a_teacher_takes_an_epoch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "ablation --dir_data HR --test_path sets --out ablation.json --epochs 1 --arms"
+    monkeypatch.setattr(sys, "argv", [*words.split(), "head", "head, teacher"])
+    with pytest.raises(SystemExit, match="2"):
+        ablation.main()
+    assert "--epochs 1 has none for a teacher: give 2 or more, or not head, teacher\n" in capsys.readouterr().err
+
+
 def test_codes_of_other_kernels_are_swapped_in(tmp_path: Path) -> None:
     """A network whose result is its code as a grey level: the original is that of the own kernel."""
 
