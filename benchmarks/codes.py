@@ -1,6 +1,5 @@
 """What the codes of a trained run know, and what they are worth to its SR network."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from model.network import Network
 from model.unconditional import Unconditional
 from utils.device import autocast, resolve_precision
 from utils.image import to_tensor, to_uint8
+from utils.run import read_settings
 
 SR_SET, CODE_SET = "Set14", "B100"
 EVERY = 4
@@ -51,7 +51,7 @@ def measure(run: Path, test_path: Path, device: torch.device) -> Row:
         test_path: where the test sets are.
         device: what computes.
     """
-    settings = json.loads((run / "setting.json").read_text())
+    settings = read_settings(run)
     model = open_model(settings["model"], settings["scale"], last_weights(run, "model_*_ema.pt"))
     model.eval().to(device)
     protocol = get_protocol("cdsr", settings["scale"])

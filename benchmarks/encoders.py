@@ -6,7 +6,6 @@ as it was initialised.
 """
 
 import functools
-import json
 from pathlib import Path
 
 from benchmarks.ablation import Arm
@@ -16,6 +15,7 @@ from data.protocols import get_protocol
 from model import open_model
 from model.variant import Variant
 from utils.device import select_device
+from utils.run import read_settings
 
 RECIPE = (
     "--optimizer MUON --channels_last --grad_clip 20 --context 64 --batch_encoder 16 --negatives batch "
@@ -44,7 +44,7 @@ ARMS = {
 def measure(run: Path, test_path: Path, device_name: str) -> Row:
     """What codes of B100 know, from the folder of a run."""
     device = select_device(device_name)
-    settings = json.loads((run / "setting.json").read_text())
+    settings = read_settings(run)
     model = open_model(settings["model"], settings["scale"], last_weights(run))
     model.eval().to(device)
     return knowledge(model, test_path, get_protocol("cdsr", settings["scale"]), device)

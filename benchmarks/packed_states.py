@@ -5,7 +5,6 @@ equal batches, less the exact run's, is the figure.
 """
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from training.validation import Validator
 from utils.checkpoint import StateStore
 from utils.files import write_json
 from utils.randomness import seed_everything
-from utils.run import environment
+from utils.run import environment, read_settings
 
 VARIANTS: dict[str, tuple[str | None, int]] = {  # moments kept (None: not packed), steps of warming up again
     "exact": (None, 0),
@@ -66,7 +65,7 @@ def main() -> None:
     parser.add_argument("--early", type=int, default=20, help="steps averaged as the first ones")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
-    settings = json.loads((args.run / "setting.json").read_text())
+    settings = read_settings(args.run)
     options = argparse.Namespace(**{**vars(parse_options([])), **settings, "dir_data": args.dir_data})
     state, _, _ = StateStore(args.run / "state").load()
     exact: list[float] = []

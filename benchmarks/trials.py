@@ -22,7 +22,7 @@ from evaluation.probe import confidence_margin
 from utils.device import PRECISIONS
 from utils.files import write_json
 from utils.known_degradation import KnownDegradation
-from utils.run import ROOT, environment
+from utils.run import ROOT, environment, read_metrics
 
 SIGMAS_X2 = "--scale 2 --sig_min 0.35 --sig_max 5"
 """The published range of kernels, as words for `main.py`."""
@@ -130,7 +130,7 @@ def last_weights(run: Path, pattern: str = "model_*.pt") -> Path:
 
 def validation(run: Path) -> Row:
     """PSNR on the held-out images after the last step, of the averaged weights where they are kept."""
-    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    last = read_metrics(run)[-1]
     return {"validation": last.get("psnr_ema", last["psnr"])}
 
 

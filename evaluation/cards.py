@@ -12,7 +12,6 @@ table, with `limits`.
 """
 
 import argparse
-import json
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from model.network import Network
 from model.pretrained import FOLDER
 from utils.checkpoint import load_weights
 from utils.files import replacing, sha256, write_json
-from utils.run import ROOT
+from utils.run import ROOT, read_metrics, read_settings
 
 AUTHOR = "the-cdsr-contributors"
 LICENSE = "MIT"
@@ -77,7 +76,8 @@ def usual_command(weights: Path, scale: int) -> str:
 
 def to_openmodeldb(weights: Path, facts: dict[str, Any], model: Network) -> dict[str, Any]:
     """The entry of a model in OpenModelDB."""
-    settings, steps = read_run(ROOT / facts["run"])
+    run = ROOT / facts["run"]
+    settings, steps = read_settings(run), read_metrics(run)[-1]["iteration"]
     resource = {
         "platform": "pytorch",
         "type": weights.suffix.removeprefix("."),
@@ -108,13 +108,6 @@ def to_openmodeldb(weights: Path, facts: dict[str, Any], model: Network) -> dict
         "images": [],
     }
     return {field: value for field, value in entry.items() if value is not None}
-
-
-def read_run(folder: Path) -> tuple[dict[str, Any], int]:
-    """Read the settings of a run and the number of its steps."""
-    settings = json.loads((folder / "setting.json").read_text(encoding="utf-8"))
-    last = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]
-    return settings, json.loads(last)["iteration"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ from tests.test_trainer import deliver
 from training.schedule import Phase, Schedule
 from utils.device import select_device
 from utils.randomness import generator_for, random_states, restore_random_states, seed_everything
-from utils.run import ROOT, RunLogger, environment, prepare_run
+from utils.run import ROOT, RunLogger, environment, prepare_run, read_metrics, read_settings
 from utils.signals import StopRequest
 
 
@@ -137,9 +137,12 @@ def test_a_run_describes_itself(tmp_path: Path) -> None:
     run_logger.describe_run({"scale": 2, "save": Path("x")})
     run_logger.metrics({"pixel": 3.5}, step=7)
     run_logger.close()
-    assert json.loads((tmp_path / "setting.json").read_text()) == {"scale": 2, "save": "x"}
+    assert read_settings(tmp_path) == {"scale": 2, "save": "x"}
     assert {"commit", "torch", "command", "processor"} <= json.loads((tmp_path / "environment.json").read_text()).keys()
-    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"iteration": 7, "pixel": 3.5}
+    assert read_metrics(tmp_path) == [{"iteration": 7, "pixel": 3.5}]
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 8, "pixel": 3.')
+    assert read_metrics(tmp_path) == [{"iteration": 7, "pixel": 3.5}]
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

@@ -1,6 +1,5 @@
 """A run: its folder below `experiment/`, what it records of itself, and its logs."""
 
-import contextlib
 import json
 import logging
 import platform
@@ -81,6 +80,18 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
 
 
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Read the resolved options of a run, as JSON has them: paths are strings."""
+    settings: dict[str, Any] = json.loads((folder / "setting.json").read_text(encoding="utf-8"))
+    return settings
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Read the rows of a run; a last one that was cut off is dropped."""
+    *whole, _ = (folder / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in whole]
+
+
 class RunLogger:
     """`train.log` for people, `metrics.jsonl` for programs, `tb_logger/` for TensorBoard.
 
@@ -125,18 +136,14 @@ class RunLogger:
                     self._writer.add_scalar(name, value, step)
 
     def forget_after(self, step: int) -> None:
-        """Drop the rows of steps after `step`, which a resumed run will do again, and rows that were cut off."""
+        """Drop the rows of steps after `step`, which a resumed run will do again, and one that was cut off."""
         if self.is_silent:
             return
         self._metrics.close()
         path = self.folder / "metrics.jsonl"
-        rows = []
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                if json.loads(line)["iteration"] <= step:
-                    rows.append(line)
+        rows = [row for row in read_metrics(self.folder) if row["iteration"] <= step]
         with replacing(path) as temporary:
-            temporary.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         self._metrics = path.open("a", encoding="utf-8")
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from evaluation.plots import curves
 from evaluation.report.comparisons import comparisons, data_uri
 from evaluation.report.groups import Group, names_of_runs, told_apart
 from evaluation.report.tables import format_pair
+from utils.run import read_metrics
 
 
 def to_html(groups: Sequence[Group], runs: Sequence[Path]) -> str:
@@ -59,12 +60,10 @@ def _training(folders: Iterable[Path]) -> list[tuple[str, str]]:
     parts = []
     runs = {folder: folder.name for folder in map(Path.resolve, folders) if (folder / "metrics.jsonl").is_file()}
     for folder, name in told_apart(runs).items():
-        text = (folder / "metrics.jsonl").read_text(encoding="utf-8")
-        rows = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
         with tempfile.TemporaryDirectory() as temporary:
             target = Path(temporary) / "curves.png"
             try:
-                curves(rows, target)
+                curves(read_metrics(folder), target)
             except ValueError:  # nothing to draw yet
                 continue
             parts.append((name, data_uri(target.read_bytes(), "png")))
