@@ -14,7 +14,7 @@ import torch
 from benchmarks.trials import table
 from data import build_batches, build_degradation, open_images
 from data.validation import ValidationSet
-from option import parse_options
+from option import build_parser
 from training.build import build_schedule, build_training_step
 from training.packed_state import pack, unpack
 from training.validation import Validator
@@ -30,6 +30,13 @@ VARIANTS: dict[str, tuple[str | None, int]] = {  # moments kept (None: not packe
     "no moments": ("none", 0),
     "no moments, warmed up": ("none", 20),
 }
+
+
+def options_of(run: Path, dir_data: Path) -> argparse.Namespace:
+    """Options of a run with another folder of images; the parser gives the strings of JSON their types."""
+    parser = build_parser()
+    parser.set_defaults(**{**read_settings(run), "dir_data": dir_data})
+    return parser.parse_args([])
 
 
 def go_on(name: str, state: dict[str, Any], options: argparse.Namespace, num_steps: int) -> tuple[list[float], float]:
@@ -65,8 +72,7 @@ def main() -> None:
     parser.add_argument("--early", type=int, default=20, help="steps averaged as the first ones")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
-    settings = read_settings(args.run)
-    options = argparse.Namespace(**{**vars(parse_options([])), **settings, "dir_data": args.dir_data})
+    options = options_of(args.run, args.dir_data)
     state, _, _ = StateStore(args.run / "state").load()
     exact: list[float] = []
     rows = {}

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import main
 import test as program
-from benchmarks import ablation, cpu_speed, encoders, evaluation_speed
+from benchmarks import ablation, cpu_speed, encoders, evaluation_speed, packed_states
 from benchmarks.codes import CODE_SET, SR_SET, swapped_codes
 from data.samples import Sample, Samples
 from model import build_model, create_model
@@ -26,6 +26,7 @@ from model.network import Network
 from option import parse_options
 from tests.test_report import write_result
 from tests.test_trainer import RUN, photographs, tiny
+from utils.run import RunLogger
 
 __all__ = ["photographs"]
 
@@ -95,6 +96,12 @@ def test_every_arm_of_the_ablation_is_a_training(size: str) -> None:
         options = parse_options(f"--scale 2 {ablation.RECIPE} {arm.words}".split())
         held = create_model(arm.model, 2, arm.variant)
         assert build_model(options, CPU).state_dict().keys() == held.state_dict().keys(), name
+
+
+def test_options_of_a_run_have_their_types(tmp_path: Path) -> None:
+    options = parse_options(["--pre_train", "weights.pt", "--dir_data", "elsewhere", "--tile", "auto", "--noise", "5"])
+    RunLogger(tmp_path).describe_run(vars(options))
+    assert vars(packed_states.options_of(tmp_path, Path("HR"))) == {**vars(options), "dir_data": Path("HR")}
 
 
 def test_a_teacher_takes_an_epoch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
