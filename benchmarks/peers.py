@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from benchmarks.cost_plot import CostPoint, costs
 from data.degradation import SCALES
 from data.protocol import Protocol
 from data.protocols import get_protocol
@@ -32,7 +33,6 @@ from data.samples import Testset
 from data.test_sets import load_testset
 from evaluation.evaluate import evaluate
 from evaluation.metrics import Measure, psnr_y, ssim_y
-from evaluation.plots import CostPoint, costs
 from evaluation.profiling import Cost, model_cost
 from evaluation.results import Result, summarize
 from inference.upscaler import Upscaler

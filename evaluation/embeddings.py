@@ -24,7 +24,7 @@ from sklearn.manifold import TSNE
 from data.samples import Samples, Testset, readable
 from evaluation.codes import COLLAPSED, code_spread
 from evaluation.estimates import Estimates, collect_estimates, draw_estimates
-from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
+from evaluation.figures import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from evaluation.probe import SEED, Points, Probe, probe
 from evaluation.sets import warn_of_replaced
 from evaluation.strengths import Regression, describe, draw_regressions, regress, strengths_of

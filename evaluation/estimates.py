@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from data.degradation.kernels import kernels_of_covariance
 from data.samples import Samples, readable
-from evaluation.plots import DPI, SOFT_COLOUR, TEXT_COLOUR, save_figure
+from evaluation.figures import DPI, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from model.degradation_head import kernel_covariance
 from model.network import Network
 from utils.image import to_tensor

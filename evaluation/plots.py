@@ -1,11 +1,8 @@
-"""The curves of a training run, and PSNR against what it costs; drawn with matplotlib's objects alone: no pyplot, no
-display, nothing global.
-"""
+"""The curves of a training run."""
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,27 +12,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import blended_transform_factory
 
-from utils.files import replacing
+from evaluation.figures import BLUE, DPI, GREEN, ORANGE, SOFT_COLOUR, TEXT_COLOUR, style_plot
 
-DPI = 100
-TEXT_COLOUR, SOFT_COLOUR, GRID_COLOUR = "#1b1e22", "#5c6470", "#dde1e6"
 PANELS = {  # key of a row: name of the axis, colour
-    "pixel": ("pixel loss", "#1c6fb8"),
-    "contrastive": ("contrastive loss", "#b35a12"),
-    "psnr": ("validation PSNR (dB)", "#2a7d45"),
+    "pixel": ("pixel loss", BLUE),
+    "contrastive": ("contrastive loss", ORANGE),
+    "psnr": ("validation PSNR (dB)", GREEN),
 }
-COLOURS = (SOFT_COLOUR, *(colour for _, colour in PANELS.values()))
 SMOOTHED_FROM = 40  # points, of which a curve shows a running mean over its raw values
 
 
-def curves(metrics: Sequence[Mapping[str, Any]], path: Path | str) -> None:
-    """Write the losses and the validation PSNR of a run against the iteration.
+def curves(metrics: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the losses and the validation PSNR of a run against the iteration.
 
     metrics: rows of a run's metrics.jsonl. Used are `iteration`, `phase`, `pixel` (`l1` in older logs) and
         `contrastive` and, in the rows of a validation, `psnr` (dB) and `ssim`, or `psnr_ema` and `ssim_ema`, which
         choose the checkpoint where they are there; rows may lack any of them. Of an iteration repeated after a resume
-        the last row counts.
-    path: a .png, .pdf or .svg file; its folder is made.
+        the last row counts. ValueError: there is none to draw.
     """
     metrics = _that_choose(metrics)
     series = {key: _series(metrics, key) for key in PANELS}
@@ -54,7 +47,7 @@ def curves(metrics: Sequence[Mapping[str, Any]], path: Path | str) -> None:
     panels[-1].xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     panels[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     figure.align_ylabels(panels)
-    save_figure(figure, path)
+    return figure
 
 
 def _that_choose(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -92,10 +85,7 @@ def _draw_curve(panel: Axes, points: npt.NDArray[np.float64], label: str, colour
         panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         panel.yaxis.set_minor_formatter(NullFormatter())
     panel.set_ylabel(label, color=TEXT_COLOUR)
-    panel.grid(color=GRID_COLOUR, linewidth=0.8)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(colors=SOFT_COLOUR, labelsize=9)
+    style_plot(panel)
     panel.margins(x=0.01)
 
 
@@ -134,67 +124,3 @@ def _draw_phases(panels: Sequence[Axes], metrics: Sequence[Mapping[str, Any]]) -
     for (iteration, phase), end in zip(starts, ends, strict=True):
         if end - iteration >= 0.09 * (last - first) or end == last:
             panels[0].text(iteration, 1.03, f" {phase}", transform=position, color=SOFT_COLOUR, fontsize=9, va="bottom")
-
-
-class CostPoint(NamedTuple):
-    """A method: its PSNR in dB, seconds an image, multiply-adds of one image of `evaluation.profiling`'s size."""
-
-    name: str
-    psnr: float
-    seconds: float
-    multiply_adds: float
-
-
-COSTS = {  # of a point: name of the axis, divisor
-    "seconds": ("seconds an image", 1.0),
-    "multiply_adds": ("multiply-adds of a 1280×720 image (G)", 1e9),
-}
-
-
-def costs(panels: Mapping[str, Sequence[CostPoint]], path: Path | str, *, psnr_label: str = "PSNR (dB)") -> None:
-    """Write a row of two plots for each title: PSNR against seconds, and against multiply-adds, both logarithmic.
-
-    A method without multiply-adds, such as bicubic, is a dashed line there. path: as of `curves`.
-    """
-    figure = Figure(figsize=(9.0, 2.9 * len(panels)), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    rows = figure.subplots(len(panels), len(COSTS), squeeze=False)
-    for row, (title, points) in zip(rows, panels.items(), strict=True):
-        for panel, (key, (label, divisor)) in zip(row, COSTS.items(), strict=True):
-            _draw_costs(panel, [(point.name, point.psnr, getattr(point, key) / divisor) for point in points])
-            panel.set_xlabel(label, color=TEXT_COLOUR)
-        row[0].set_ylabel(psnr_label, color=TEXT_COLOUR)
-        row[0].set_title(title, color=TEXT_COLOUR, fontsize=10, loc="left")
-    save_figure(figure, path)
-
-
-def _draw_costs(panel: Axes, points: Sequence[tuple[str, float, float]]) -> None:
-    panel.set_xscale("log")
-    dear = [cost for _, _, cost in points if cost > 0]
-    panel.set_xlim(min(dear) / 4, max(dear) * 4)
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if max(dear) < 20 * min(dear) else (1.0,)))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.xaxis.set_minor_formatter(NullFormatter())
-    for index, (name, psnr, cost) in enumerate(points):
-        colour = COLOURS[index % len(COLOURS)]
-        if cost > 0:
-            panel.plot([cost], [psnr], marker="o", color=colour, linestyle="")
-            is_right = cost**2 > min(dear) * max(dear)
-            panel.annotate(
-                f" {name} ", (cost, psnr), color=colour, fontsize=9, va="bottom", ha="right" if is_right else "left"
-            )
-        else:
-            panel.axhline(psnr, color=colour, linewidth=1.0, linestyle=(0, (4, 3)))
-            place = blended_transform_factory(panel.transAxes, panel.transData)
-            panel.text(0.01, psnr, name, transform=place, color=colour, fontsize=9, va="bottom")
-    panel.grid(color=GRID_COLOUR, linewidth=0.8)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(colors=SOFT_COLOUR, labelsize=9)
-    panel.margins(y=0.18)
-
-
-def save_figure(figure: Figure, path: Path | str) -> None:
-    """Write a figure in the format of the suffix; its folder is made."""
-    with replacing(Path(path)) as temporary:
-        figure.savefig(temporary, dpi=DPI, facecolor="white")

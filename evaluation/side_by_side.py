@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from evaluation.plots import DPI, SOFT_COLOUR, TEXT_COLOUR, save_figure
+from evaluation.figures import DPI, SOFT_COLOUR, TEXT_COLOUR, save_figure
 
 Image = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from evaluation.plots import DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
+from evaluation.figures import BLUE, DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
 from evaluation.probe import NUM_FOLDS, SEED, Points, standardise
 from model.degradation_head import kernel_covariance
 from utils.known_degradation import KnownDegradation
@@ -91,7 +91,7 @@ def draw_regressions(regressions: Mapping[str, Regression], path: Path) -> None:
 def _scatter(axes: Axes, name: str, regression: Regression) -> None:
     low, high = float(regression.true.min()), float(regression.true.max())
     axes.plot([low, high], [low, high], color=SOFT_COLOUR, linewidth=1, zorder=0)
-    axes.scatter(regression.true, regression.read, s=10, color="#1c6fb8", alpha=0.5, linewidths=0)
+    axes.scatter(regression.true, regression.read, s=10, color=BLUE, alpha=0.5, linewidths=0)
     told = regression.summary()
     axes.set_title(f"{name}\ncorrelation {told['correlation']:.2f}", color=TEXT_COLOUR, fontsize=11, loc="left")
     axes.set_xlabel("true", color=SOFT_COLOUR)

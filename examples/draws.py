@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from data.degradation import DegradationConfig, RealDegradation
 from data.degradation.real import RealParameters
+from evaluation.figures import figure_pixels
 from utils.image import middle, read_rgb, to_tensor, to_uint8, write_image
 
 NUM_ROWS, NUM_COLUMNS = 4, 5
@@ -25,7 +25,6 @@ def draw(hr: np.ndarray, degradation: RealDegradation) -> np.ndarray:
     """Draw an image (H, W, 3) uint8 under the first twenty draws; (h, w, 3) uint8."""
     scale = degradation.config.scale
     figure = Figure(figsize=(2.6 * NUM_COLUMNS, 2.45 * NUM_ROWS), dpi=110, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     for plan, axes in enumerate(figure.subplots(NUM_ROWS, NUM_COLUMNS).flat):
         seed = torch.tensor([plan])
         lr = to_uint8(degradation.apply(to_tensor(hr)[None], RealParameters(seed, seed))[0])
@@ -34,8 +33,7 @@ def draw(hr: np.ndarray, degradation: RealDegradation) -> np.ndarray:
         effect = degradation.effect(plan)
         jpeg = f"JPEG {effect.quality}" if effect.quality < 100 else "no JPEG"
         axes.set_title(f"blur {effect.width / scale:.1f}, noise {effect.noise:.0f}, {jpeg}", fontsize=9, y=-0.12)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+    return figure_pixels(figure)
 
 
 def main() -> None:

@@ -56,7 +56,8 @@ CASES = {  # words, and what the output or the file has
     ),
 }
 SLOW = {"bodies", "recipes", "scaling", "train_step"}
-ELSEWHERE = {"ablation", "codes", "encoders", "peers", "trials"}  # below, tests/test_trials.py, tests/test_spandrel.py
+ELSEWHERE = {"ablation", "codes", "cost_plot", "encoders", "peers", "trials"}
+"""Below, and in tests/test_plots.py, test_spandrel.py and test_trials.py."""
 
 
 def call(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

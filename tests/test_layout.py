@@ -45,7 +45,7 @@ INSIDE = {
     "model": "sync_norm common network degradation_head variant csc rrdb residual autocorrelation dasr_encoder lpe "
     "encoder dynamic_conv dqa bicubic cdsr dasr oracle unconditional moco published spandrel pretrained",
     "inference": "tiles memory backend upscaler export",
-    "evaluation": "codes plots lpips metrics results rowlog evaluate shard profiling probe strengths estimates "
+    "evaluation": "codes figures plots lpips metrics results rowlog evaluate shard profiling probe strengths estimates "
     "sets embeddings report cards",
     "restore": "sources transparency plan duration restore",
     "training": "schedule guard ema muon optimizers model_files validation recording step",

@@ -1,10 +1,10 @@
 """The estimated blur kernel of an image as a chart for the page."""
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from data.degradation.kernels import kernels_of_covariance
+from evaluation.figures import figure_pixels
 from utils.known_degradation import EstimatedDegradation
 
 KERNEL_SIZE = 21
@@ -20,13 +20,11 @@ def draw_kernel(estimate: EstimatedDegradation) -> np.ndarray:
     kernel = kernels_of_covariance(estimate.covariance.cpu(), size=KERNEL_SIZE)[0].numpy()
     reach = KERNEL_SIZE / 2
     figure = Figure(figsize=(3.4, 3.0), dpi=110, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(kernel, cmap="magma", extent=(-reach, reach, reach, -reach))
     axes.set_xlabel("pixels of the result", fontsize=9)
     axes.tick_params(labelsize=8)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+    return figure_pixels(figure)
 
 
 def describe(estimate: EstimatedDegradation) -> str:

@@ -1,7 +1,6 @@
 """The page of a report: one file that needs no other, from the templates beside this module."""
 
 import json
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from evaluation.figures import figure_bytes
 from evaluation.plots import curves
 from evaluation.report.comparisons import comparisons, data_uri
 from evaluation.report.groups import Group, names_of_runs, told_apart
@@ -60,13 +60,11 @@ def _training(folders: Iterable[Path]) -> list[tuple[str, str]]:
     parts = []
     runs = {folder: folder.name for folder in map(Path.resolve, folders) if (folder / "metrics.jsonl").is_file()}
     for folder, name in told_apart(runs).items():
-        with tempfile.TemporaryDirectory() as temporary:
-            target = Path(temporary) / "curves.png"
-            try:
-                curves(read_metrics(folder), target)
-            except ValueError:  # nothing to draw yet
-                continue
-            parts.append((name, data_uri(target.read_bytes(), "png")))
+        try:
+            figure = curves(read_metrics(folder))
+        except ValueError:  # nothing to draw yet
+            continue
+        parts.append((name, data_uri(figure_bytes(figure), "png")))
     return parts
 
 
