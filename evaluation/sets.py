@@ -4,7 +4,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from data.mismatch import mismatches
 from data.protocols import Protocol
 from data.samples import Sample, Testset
 from evaluation.evaluate import evaluate
-from evaluation.metrics import describe_metrics, load_metrics
-from evaluation.profiling import Profile, model_cost
+from evaluation.metrics import Measure, describe_metrics, load_metrics
+from evaluation.profiling import Cost, Profile, model_cost
 from evaluation.results import Result, Summary, by_severity, precision_note, summarize, table, write_results
 from evaluation.rowlog import RowLog
 from evaluation.shard import Shard
@@ -28,81 +28,6 @@ from utils.run import environment, logger
 
 TIMED_ON = ("processor", "gpus", "threads")
 """Of the environment: what the seconds of a row depend on."""
-
-
-def evaluate_sets(
-    upscaler: Upscaler,
-    testsets: Mapping[Path, Testset],
-    checkpoint: Mapping[str, Any],
-    *,
-    device: torch.device,
-    shard: Shard,
-    metrics: Sequence[str],
-    profile: bool = False,
-    save_images: bool = False,
-) -> dict[str, list[Result]]:
-    """Evaluate every set, write its files, print one table; returns the rows by set.
-
-    Args:
-        upscaler: the model.
-        testsets: by the stem of their result files, `stem`.json and `stem`.csv; all of one protocol.
-        checkpoint: what the files say of the weights. Its `trained_for` is compared with the protocol.
-        device: where the model lives.
-        shard: this process's part. The first process alone writes and prints.
-        metrics: names of METRICS.
-        profile: time each image alone, and count parameters, multiply-adds and memory.
-        save_images: write the SR images into the folder `stem`.
-    """
-    measures, facts = load_metrics(metrics, device), environment()
-    protocol = next(iter(testsets.values())).protocol
-    context = describe(upscaler, protocol, checkpoint, metrics)
-    for warning in context["warnings"]:
-        logger.warning("warning: %s", warning)
-    contexts = {
-        stem: {"set": testset.name, "images": testset.listed_images, **context} for stem, testset in testsets.items()
-    }
-    if shard.is_first:
-        warn_of_replaced(contexts)
-    cost = model_cost(upscaler.model, protocol.known_degradation(protocol.test_kernels[0])) if profile else None
-    if cost and upscaler.self_ensemble:
-        cost = replace(cost, multiply_adds=len(VIEWS) * cost.multiply_adds)
-    results: dict[str, list[Result]] = {}
-    summaries: dict[str, Summary] = {}
-    columns: dict[str, dict[str, str]] = {}
-    for stem, testset in testsets.items():
-        own = {"rows": testset.keys, "files": testset.versions, "commit": facts["commit"], "device": device.type}
-        timed = {"profile": profile, **({name: facts[name] for name in TIMED_ON} if profile else {})}
-        indices = shard.indices(testset.keys)
-        reset_peak_memory(device)
-        rows = evaluate(
-            upscaler,
-            testset,
-            device=device,
-            name=testset.name,
-            metrics=measures,
-            on_result=functools.partial(_save, stem) if save_images else None,
-            indices=indices,
-            row_log=RowLog(stem, {**contexts[stem], **own, **timed, "saved": save_images}, part=shard.rank),
-            overlap=not profile,
-            progress=shard.is_first,
-        )
-        peak = peak_memory(device) / 2**20
-        results[testset.name] = rows = shard.merge(indices, rows)
-        measured = cost and Profile(**asdict(cost), seconds_per_image=summarize(rows).seconds, peak_memory_mib=peak)
-        columns[testset.name] = measured.columns() if measured else {}
-        severities = by_severity(rows, protocol.severities)
-        summaries |= {testset.name: summarize(rows)}
-        summaries |= {f"{testset.name}, {severity}": summary for severity, summary in severities.items()}
-        if shard.is_first:
-            # Memory may have run short, after which an upscaler takes smaller tiles.
-            more = {"profile": measured and asdict(measured), "environment": facts, "tile": upscaler.tile}
-            if severities:
-                more["by_severity"] = {severity: dict(summary.values) for severity, summary in severities.items()}
-            write_results(stem, rows, context={**contexts[stem], **more})
-    if shard.is_first:
-        notes = [precision_note([upscaler.precision]), *(f"warning: {warning}" for warning in context["warnings"])]
-        print(table(summaries, columns), "", *notes, sep="\n")
-    return results
 
 
 def describe(
@@ -136,3 +61,131 @@ def warn_of_replaced(contexts: Mapping[Path, Mapping[str, Any]]) -> None:
 
 def _save(folder: Path, sample: Sample, sr: np.ndarray) -> None:
     write_image(folder / f"{sample.image}_{sample.kernel}.png", sr)
+
+
+def cost_of(upscaler: Upscaler, protocol: Protocol) -> Cost:
+    """Count what an image takes, in a self-ensemble all of its views."""
+    cost = model_cost(upscaler.model, protocol.known_degradation(protocol.test_kernels[0]))
+    return replace(cost, multiply_adds=len(VIEWS) * cost.multiply_adds) if upscaler.self_ensemble else cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetEvaluator:
+    """How every set is evaluated and its files are written.
+
+    Args:
+        upscaler: the model.
+        device: where it lives.
+        shard: this process's part.
+        measures: what is measured, by name.
+        cost: of an image; where it is given, each is timed alone.
+        facts: the environment.
+        save_images: write the SR images into the folder `stem`.
+    """
+
+    upscaler: Upscaler
+    device: torch.device
+    shard: Shard
+    measures: Mapping[str, Measure]
+    cost: Cost | None
+    facts: Mapping[str, Any]
+    save_images: bool
+
+    def __call__(self, stem: Path, testset: Testset, context: Mapping[str, Any]) -> tuple[list[Result], Profile | None]:
+        """Evaluate a set, of which the files say `context`; returns its rows and, where they are timed, their cost."""
+        indices = self.shard.indices(testset.keys)
+        reset_peak_memory(self.device)
+        rows = evaluate(
+            self.upscaler,
+            testset,
+            device=self.device,
+            name=testset.name,
+            metrics=self.measures,
+            on_result=functools.partial(_save, stem) if self.save_images else None,
+            indices=indices,
+            row_log=RowLog(stem, {**context, **self._circumstances(testset)}, part=self.shard.rank),
+            overlap=not self.cost,
+            progress=self.shard.is_first,
+        )
+        peak = peak_memory(self.device) / 2**20
+        rows = self.shard.merge(indices, rows)
+        profile = None
+        if self.cost:
+            seconds = summarize(rows).seconds
+            profile = Profile(**asdict(self.cost), seconds_per_image=seconds, peak_memory_mib=peak)
+        if self.shard.is_first:
+            # Memory may have run short, after which an upscaler takes smaller tiles.
+            more = {"profile": profile and asdict(profile), "environment": self.facts, "tile": self.upscaler.tile}
+            if severities := by_severity(rows, testset.protocol.severities):
+                more["by_severity"] = {severity: dict(summary.values) for severity, summary in severities.items()}
+            write_results(stem, rows, context={**context, **more})
+        return rows, profile
+
+    def _circumstances(self, testset: Testset) -> dict[str, Any]:
+        """What rows depend on besides the settings: the files, the code, the kind of device; what timed it, if any."""
+        return {
+            "rows": testset.keys,
+            "files": testset.versions,
+            "commit": self.facts["commit"],
+            "device": self.device.type,
+            "timed_on": {name: self.facts[name] for name in TIMED_ON} if self.cost else None,
+            "saved": self.save_images,
+        }
+
+
+def evaluate_sets(
+    upscaler: Upscaler,
+    testsets: Mapping[Path, Testset],
+    checkpoint: Mapping[str, Any],
+    *,
+    device: torch.device,
+    shard: Shard,
+    metrics: Sequence[str],
+    profile: bool = False,
+    save_images: bool = False,
+) -> dict[str, list[Result]]:
+    """Evaluate every set, write its files, print one table; returns the rows by set.
+
+    Args:
+        upscaler: the model.
+        testsets: by the stem of their result files, `stem`.json and `stem`.csv; all of one protocol.
+        checkpoint: what the files say of the weights. Its `trained_for` is compared with the protocol.
+        device: where the model lives.
+        shard: this process's part. The first process alone writes and prints.
+        metrics: names of METRICS.
+        profile: time each image alone, and count parameters, multiply-adds and memory.
+        save_images: write the SR images into the folder `stem`.
+    """
+    measures = load_metrics(metrics, device)
+    protocol = next(iter(testsets.values())).protocol
+    context = describe(upscaler, protocol, checkpoint, metrics)
+    for warning in context["warnings"]:
+        logger.warning("warning: %s", warning)
+    contexts = {
+        stem: {"set": testset.name, "images": testset.listed_images, **context} for stem, testset in testsets.items()
+    }
+    if shard.is_first:
+        warn_of_replaced(contexts)
+    evaluate_set = SetEvaluator(
+        upscaler=upscaler,
+        device=device,
+        shard=shard,
+        measures=measures,
+        cost=cost_of(upscaler, protocol) if profile else None,
+        facts=environment(),
+        save_images=save_images,
+    )
+    results: dict[str, list[Result]] = {}
+    summaries: dict[str, Summary] = {}
+    columns: dict[str, dict[str, str]] = {}
+    for stem, testset in testsets.items():
+        rows, measured = evaluate_set(stem, testset, contexts[stem])
+        results[testset.name] = rows
+        columns[testset.name] = measured.columns() if measured else {}
+        summaries |= {testset.name: summarize(rows)}
+        severities = by_severity(rows, protocol.severities)
+        summaries |= {f"{testset.name}, {severity}": summary for severity, summary in severities.items()}
+    if shard.is_first:
+        notes = [precision_note([upscaler.precision]), *(f"warning: {warning}" for warning in context["warnings"])]
+        print(table(summaries, columns), "", *notes, sep="\n")
+    return results
