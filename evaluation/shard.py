@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-import torch.distributed as dist
 
 from utils import distributed
 
@@ -38,11 +37,7 @@ class Shard:
 
     def merge(self, indices: Sequence[int], rows: Sequence[T]) -> list[T]:
         """Collect the rows of all processes, in the order of their indices; each process gets all of them."""
-        parts: list[list[tuple[int, T]]] = [list(zip(indices, rows, strict=True))]
-        if self.size > 1:
-            gathered: list[list[tuple[int, T]] | None] = [None] * self.size
-            dist.all_gather_object(gathered, parts[0])
-            parts = [part for part in gathered if part is not None]
+        parts = distributed.gather_objects(list(zip(indices, rows, strict=True)))
         return [row for _, row in sorted((pair for part in parts for pair in part), key=lambda pair: pair[0])]
 
     def close(self) -> None:

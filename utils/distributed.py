@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -20,6 +21,8 @@ TIMEOUT = timedelta(minutes=30)
 """A process that does not answer for this long stops the run; of one that dies, torchrun tells at once."""
 
 logger = logging.getLogger("cdsr")
+
+T = TypeVar("T")
 
 
 def is_launched() -> bool:
@@ -86,6 +89,15 @@ def gather_rows(tensor: Tensor) -> Tensor:
     parts = [torch.empty_like(tensor) for _ in range(world_size())]
     dist.all_gather(parts, tensor.contiguous())
     return torch.cat(parts)
+
+
+def gather_objects(item: T) -> list[T]:
+    """What each rank gave, in their order: anything that can be pickled."""
+    if world_size() == 1:
+        return [item]
+    gathered: list[Any] = [None] * world_size()
+    dist.all_gather_object(gathered, item)
+    return gathered
 
 
 def own_rows(tensor: Tensor) -> Tensor:
