@@ -100,17 +100,16 @@ def compare_with_hr(model_name: str, weights: Path, test_set: Path, protocol: Pr
     protocol: with one test kernel, so that its samples are the images.
     """
     scale = protocol.scale
-    model, metadata = open_model(model_name, scale, weights)
-    shift, is_real = grid_shift(model.eval(), metadata), protocol.name == "real"
+    model, is_real = open_model(model_name, scale, weights).eval(), protocol.name == "real"
     samples = load_testset(test_set.parent, test_set.name, protocol)
     print(f"{weights.name}, {test_set.name}, {protocol.slug}")
     print("| image | LR | PSNR of the whole | tile | dB to the whole | PSNR in tiles |")
     print("|---|---|---|---|---|---|")
     for sample in map(samples.read, range(min(num_images, len(samples)))):
         lr = to_tensor(sample.lr)[None]
-        whole = Upscaler(model, shift=shift, centred=is_real)(lr)
+        whole = Upscaler(model, centred=is_real)(lr)
         for tile in (tile for tile in TILES if tile < max(lr.shape[2:])):
-            tiled = Upscaler(model, tile=tile, shift=shift, centred=is_real)(lr)
+            tiled = Upscaler(model, tile=tile, centred=is_real)(lr)
             psnrs = [psnr_y(to_uint8(sr[0]), sample.hr, scale) for sr in (whole, tiled)]
             print(
                 f"| {sample.image} | {lr.shape[3]}x{lr.shape[2]} | {psnrs[0]:.3f} | {tile} | "

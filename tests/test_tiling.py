@@ -90,10 +90,10 @@ def test_tiles_of_trained_weights_differ_by_what_dqa_pools(scale):
 
     The step across their borders is at most 1.15 times that elsewhere.
     """
-    model, _ = open_model("CDSR_S", scale, pretrained_path("CDSR_S", scale))
+    model = open_model("CDSR_S", scale, pretrained_path("CDSR_S", scale)).eval()
     lr = F.avg_pool2d(F.interpolate(random_image(5, 8), scale_factor=20), 3, stride=1, padding=1)
     lr[..., 80:] = lr[..., 80:] / 16 + 200
-    whole, tiled = Upscaler(model.eval())(lr), Upscaler(model, tile=64)(lr)
+    whole, tiled = Upscaler(model)(lr), Upscaler(model, tile=64)(lr)
     assert psnr(tiled, whole) > 45
     assert seam_ratio(tiled, whole, tile=64, scale=scale) < 1.15
     for name, parameter in model.named_parameters():
