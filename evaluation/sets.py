@@ -30,43 +30,62 @@ TIMED_ON = ("processor", "gpus", "threads")
 """Of the environment: what the seconds of a row depend on."""
 
 
-def describe(
-    upscaler: Upscaler, protocol: Protocol, checkpoint: Mapping[str, Any], metrics: Sequence[str]
-) -> dict[str, Any]:
-    """Everything that the rows depend on but the images and the code, for JSON."""
-    return {
-        "protocol": protocol.describe(),
-        "metrics": describe_metrics(metrics, upscaler.scale),
-        "checkpoint": checkpoint,
-        "precision": upscaler.precision,
-        "backend": upscaler.backend,
-        "tile": upscaler.tile,
-        "self_ensemble": upscaler.self_ensemble,
-        "warnings": mismatches(checkpoint["trained_for"], protocol) if "trained_for" in checkpoint else [],
+def evaluate_sets(
+    upscaler: Upscaler,
+    testsets: Mapping[Path, Testset],
+    checkpoint: Mapping[str, Any],
+    *,
+    device: torch.device,
+    shard: Shard,
+    metrics: Sequence[str],
+    profile: bool = False,
+    save_images: bool = False,
+) -> dict[str, list[Result]]:
+    """Evaluate every set, write its files, print one table; returns the rows by set.
+
+    Args:
+        upscaler: the model.
+        testsets: by the stem of their result files, `stem`.json and `stem`.csv; all of one protocol.
+        checkpoint: what the files say of the weights. Its `trained_for` is compared with the protocol.
+        device: where the model lives.
+        shard: this process's part. The first process alone writes and prints.
+        metrics: names of METRICS.
+        profile: time each image alone, and count parameters, multiply-adds and memory.
+        save_images: write the SR images into the folder `stem`.
+    """
+    measures = load_metrics(metrics, device)
+    protocol = next(iter(testsets.values())).protocol
+    context = describe(upscaler, protocol, checkpoint, metrics)
+    for warning in context["warnings"]:
+        logger.warning("warning: %s", warning)
+    contexts = {
+        stem: {"set": testset.name, "images": testset.listed_images, **context} for stem, testset in testsets.items()
     }
-
-
-def warn_of_replaced(contexts: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Name the result files that come to be replaced by those of another checkpoint or of other settings, by stem."""
-    for stem, context in contexts.items():
-        path, now = stem.with_name(f"{stem.name}.json"), as_json(context)
-        with contextlib.suppress(OSError, ValueError):
-            before = json.loads(path.read_text(encoding="utf-8"))
-            if differing := [name for name in now if name != "warnings" and before.get(name) != now[name]]:
-                logger.warning(
-                    "%s is of other settings (%s) and is replaced; to keep such files, give --results another folder",
-                    *(path, ", ".join(differing)),
-                )
-
-
-def _save(folder: Path, sample: Sample, sr: np.ndarray) -> None:
-    write_image(folder / f"{sample.image}_{sample.kernel}.png", sr)
-
-
-def cost_of(upscaler: Upscaler, protocol: Protocol) -> Cost:
-    """Count what an image takes, in a self-ensemble all of its views."""
-    cost = model_cost(upscaler.model, protocol.known_degradation(protocol.test_kernels[0]))
-    return replace(cost, multiply_adds=len(VIEWS) * cost.multiply_adds) if upscaler.self_ensemble else cost
+    if shard.is_first:
+        warn_of_replaced(contexts)
+    evaluate_set = SetEvaluator(
+        upscaler=upscaler,
+        device=device,
+        shard=shard,
+        measures=measures,
+        cost=cost_of(upscaler, protocol) if profile else None,
+        facts=environment(),
+        save_images=save_images,
+    )
+    results: dict[str, list[Result]] = {}
+    summaries: dict[str, Summary] = {}
+    columns: dict[str, dict[str, str]] = {}
+    for stem, testset in testsets.items():
+        rows, measured = evaluate_set(stem, testset, contexts[stem])
+        results[testset.name] = rows
+        columns[testset.name] = measured.columns() if measured else {}
+        summaries |= {testset.name: summarize(rows)}
+        severities = by_severity(rows, protocol.severities)
+        summaries |= {f"{testset.name}, {severity}": summary for severity, summary in severities.items()}
+    if shard.is_first:
+        notes = [precision_note([upscaler.precision]), *(f"warning: {warning}" for warning in context["warnings"])]
+        print(table(summaries, columns), "", *notes, sep="\n")
+    return results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,59 +152,40 @@ class SetEvaluator:
         }
 
 
-def evaluate_sets(
-    upscaler: Upscaler,
-    testsets: Mapping[Path, Testset],
-    checkpoint: Mapping[str, Any],
-    *,
-    device: torch.device,
-    shard: Shard,
-    metrics: Sequence[str],
-    profile: bool = False,
-    save_images: bool = False,
-) -> dict[str, list[Result]]:
-    """Evaluate every set, write its files, print one table; returns the rows by set.
-
-    Args:
-        upscaler: the model.
-        testsets: by the stem of their result files, `stem`.json and `stem`.csv; all of one protocol.
-        checkpoint: what the files say of the weights. Its `trained_for` is compared with the protocol.
-        device: where the model lives.
-        shard: this process's part. The first process alone writes and prints.
-        metrics: names of METRICS.
-        profile: time each image alone, and count parameters, multiply-adds and memory.
-        save_images: write the SR images into the folder `stem`.
-    """
-    measures = load_metrics(metrics, device)
-    protocol = next(iter(testsets.values())).protocol
-    context = describe(upscaler, protocol, checkpoint, metrics)
-    for warning in context["warnings"]:
-        logger.warning("warning: %s", warning)
-    contexts = {
-        stem: {"set": testset.name, "images": testset.listed_images, **context} for stem, testset in testsets.items()
+def describe(
+    upscaler: Upscaler, protocol: Protocol, checkpoint: Mapping[str, Any], metrics: Sequence[str]
+) -> dict[str, Any]:
+    """Everything that the rows depend on but the images and the code, for JSON."""
+    return {
+        "protocol": protocol.describe(),
+        "metrics": describe_metrics(metrics, upscaler.scale),
+        "checkpoint": checkpoint,
+        "precision": upscaler.precision,
+        "backend": upscaler.backend,
+        "tile": upscaler.tile,
+        "self_ensemble": upscaler.self_ensemble,
+        "warnings": mismatches(checkpoint["trained_for"], protocol) if "trained_for" in checkpoint else [],
     }
-    if shard.is_first:
-        warn_of_replaced(contexts)
-    evaluate_set = SetEvaluator(
-        upscaler=upscaler,
-        device=device,
-        shard=shard,
-        measures=measures,
-        cost=cost_of(upscaler, protocol) if profile else None,
-        facts=environment(),
-        save_images=save_images,
-    )
-    results: dict[str, list[Result]] = {}
-    summaries: dict[str, Summary] = {}
-    columns: dict[str, dict[str, str]] = {}
-    for stem, testset in testsets.items():
-        rows, measured = evaluate_set(stem, testset, contexts[stem])
-        results[testset.name] = rows
-        columns[testset.name] = measured.columns() if measured else {}
-        summaries |= {testset.name: summarize(rows)}
-        severities = by_severity(rows, protocol.severities)
-        summaries |= {f"{testset.name}, {severity}": summary for severity, summary in severities.items()}
-    if shard.is_first:
-        notes = [precision_note([upscaler.precision]), *(f"warning: {warning}" for warning in context["warnings"])]
-        print(table(summaries, columns), "", *notes, sep="\n")
-    return results
+
+
+def warn_of_replaced(contexts: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Name the result files that come to be replaced by those of another checkpoint or of other settings, by stem."""
+    for stem, context in contexts.items():
+        path, now = stem.with_name(f"{stem.name}.json"), as_json(context)
+        with contextlib.suppress(OSError, ValueError):
+            before = json.loads(path.read_text(encoding="utf-8"))
+            if differing := [name for name in now if name != "warnings" and before.get(name) != now[name]]:
+                logger.warning(
+                    "%s is of other settings (%s) and is replaced; to keep such files, give --results another folder",
+                    *(path, ", ".join(differing)),
+                )
+
+
+def cost_of(upscaler: Upscaler, protocol: Protocol) -> Cost:
+    """Count what an image takes, in a self-ensemble all of its views."""
+    cost = model_cost(upscaler.model, protocol.known_degradation(protocol.test_kernels[0]))
+    return replace(cost, multiply_adds=len(VIEWS) * cost.multiply_adds) if upscaler.self_ensemble else cost
+
+
+def _save(folder: Path, sample: Sample, sr: np.ndarray) -> None:
+    write_image(folder / f"{sample.image}_{sample.kernel}.png", sr)
