@@ -4,7 +4,7 @@ One code steers the whole image; only the SR network is tiled. Neighbouring tile
 tile, which lack their surroundings, are dropped, and the rest of the overlap is blended linearly.
 
 DQA pools over the feature map, so a tile is steered by its own mean instead of the image's; `docs/own-images.md`
-has what that changes, which is little.
+has what that changes.
 """
 
 from collections.abc import Callable, Iterator
