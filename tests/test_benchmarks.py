@@ -26,6 +26,7 @@ from model.network import Network
 from option import parse_options
 from tests.test_report import write_result
 from tests.test_trainer import RUN, photographs, tiny
+from utils.image import write_image
 from utils.run import RunLogger
 
 __all__ = ["photographs"]
@@ -156,6 +157,23 @@ def test_the_ablation_runs_from_the_command_line(
     assert rows["no code"].keys() < rows["oracle"].keys() < rows["patch branch alone"].keys()
     assert rows["head, teacher"].keys() - rows["patch branch alone"].keys() == {"covariance error"}
     assert all(0 <= row.get("image probe (%)", 0) <= 100 for row in rows.values())
+
+
+def test_tiles_are_compared_with_the_hr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, side in (("large", 144), ("small", 96)):
+        pixels = np.random.default_rng(0).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
+        write_image(tmp_path / "Set" / f"{name}.png", np.kron(pixels, np.ones((8, 8, 1), np.uint8)))
+    words = f"--pre_train {WEIGHTS} --test_set {tmp_path / 'Set'} --kernel"
+    call("own_images", f"{words} 3.0_1.0_0.8", monkeypatch)
+    (line,) = capsys.readouterr().out.splitlines()[3:]  # small has no tile that is smaller
+    image, size, whole, tile, _, tiled = line.strip("| ").split(" | ")
+    assert (image, size, tile) == ("large", "72x72", "64")
+    assert float(tiled) == pytest.approx(float(whole), abs=0.5)
+    with pytest.raises(SystemExit, match="2"):
+        call("own_images", f"{words} 9", monkeypatch)
+    assert "--kernel 9 is none of protocol cdsr: give one of 1.0_1.0_0.0, " in capsys.readouterr().err
 
 
 @pytest.mark.slow
