@@ -209,7 +209,7 @@ def _add_hardware(group: argparse._ArgumentGroup) -> None:
 def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dir_data", type=Path, help="folder of HR images, or the LMDB packed from one")
     group.add_argument("--data_train", default=DATA_SET, help="folder below --dir_data, where it has no images itself")
-    group.add_argument("--data_range", default="1-3450/801-810", help="training/validation images, counted from 1")
+    group.add_argument("--data_range", default="1-3450/801-810", help="training/validation images, all counted from 1")
     group.add_argument("--patch_size", type=number(int, low=12), default=48, help="side of a training patch, LR pixels")
     group.add_argument(
         "--context",

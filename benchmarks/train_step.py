@@ -152,7 +152,7 @@ def measure_data(args: argparse.Namespace) -> list[dict]:
             write_image(Path(folder, "HR", f"{index}.png"), noisy.clip(0, 255).astype(np.uint8))
         build_lmdb(Path(folder, "HR"), Path(folder, "hr.lmdb"), progress=False)
         for name, path in (("2K PNG, decoded", "HR"), ("LMDB", "hr.lmdb")):
-            source = open_source(Path(folder, path), patch, cache_bytes=0)
+            source = open_source(Path(folder, path), cache_bytes=0)
             crops = TrainingSet(source, seed=0, batch_size=args.batch_size, patch=patch)
             num_batches = 1 if name.startswith("2K") else 40
             crops[0]

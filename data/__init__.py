@@ -16,7 +16,7 @@ from data.pairs import PairDegradation, Pairs
 from data.protocol import Protocol
 from data.protocols import get_protocol, protocol_of_kernel
 from data.resident import ResidentCrops
-from data.sources import CACHE_BYTES, FolderSource, ImageSource, open_source
+from data.sources import CACHE_BYTES, FolderSource, ImageSource, large_enough, open_source
 from data.training_set import TrainingSet
 from data.workers import init_worker
 
@@ -24,13 +24,17 @@ logger = logging.getLogger("cdsr")
 
 
 def open_images(args: Namespace) -> tuple[ImageSource, ImageSource]:
-    """The images to train on, and those held out for validation.
+    """The images to train on, and those held out for validation, without those that are smaller than a patch.
+
+    `--data_range` counts all images, so that the same ones are held out at any size of patch.
 
     args: dir_data, data_train, data_range, patch_size and context (LR pixels), scale, n_threads (workers),
     data_resident.
     """
-    source = open_source(Path(args.dir_data), _side(args), CACHE_BYTES, args.data_train)
-    images, held_out = (source.select(part) for part in split_range(args.data_range, len(source.names)))
+    source = open_source(Path(args.dir_data), CACHE_BYTES, args.data_train)
+    train, validation = split_range(args.data_range, len(source.names))
+    images = large_enough(source.select(train), _side(args), "to train on")
+    held_out = large_enough(source.select(validation), _side(args), "held out for validation")
     if isinstance(images, FolderSource):
         images.cache_bytes = 0 if args.data_resident else CACHE_BYTES // max(1, args.n_threads)
         decoded_bytes = int(images.sizes.prod(axis=1).sum()) * 3

@@ -28,15 +28,16 @@ _COMMIT_BYTES = 256 * 1024**2  # pixels held back before they are written out
 def build_lmdb(dir_data: Path, out: Path, *, num_threads: int = 4, reset: bool = False, progress: bool = True) -> int:
     """Write the readable images of `dir_data` to `out`, in natural order; returns their number.
 
-    Unreadable ones are named in a warning. ValueError if there is no image, if `out` exists and not `reset`, is not
-    named .lmdb, or does not fit on the disk; a failure leaves neither `out` nor a temporary file behind.
+    Unreadable ones are named in a warning and keep their numbers, for `--data_range`. ValueError if there is no image,
+    if `out` exists and not `reset`, is not named .lmdb, or does not fit on the disk; a failure leaves neither `out` nor
+    a temporary file behind.
     """
     if out.suffix.lower() != ".lmdb":
         raise ValueError(f"--out {out} must end in .lmdb, by which --dir_data knows it")
     if out.exists() and (out.is_dir() or not reset):
         raise ValueError(f"--out {out} exists already: give another name" + ("" if out.is_dir() else ", or --reset"))
     folder, names = find_images(dir_data)
-    names, sizes = read_sizes(folder, names)
+    sizes, _ = read_sizes(folder, names)
     map_size = _map_size(names, sizes)
     out.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out.parent).free
@@ -76,34 +77,32 @@ def _map_size(names: list[str], sizes: np.ndarray) -> int:
 
 def _write(path: Path, folder: Path, names: list[str], map_size: int, num_threads: int, progress: bool) -> int:
     """Fill the new file `path` and sync it to the disk; returns the number of images."""
-    packed: list[str] = []
     sizes: list[tuple[int, int]] = []
     broken: list[str] = []
     waiting = 0
     environment = lmdb.open(str(path), subdir=False, lock=False, map_size=map_size, sync=False, metasync=False)
     with environment:
         transaction = environment.begin(write=True)
-        for name, image in tqdm(_decode(folder, names, num_threads), total=len(names), disable=not progress):
+        for image in tqdm(_decode(folder, names, num_threads), total=len(names), disable=not progress):
             if isinstance(image, ImageError):
                 broken.append(str(image))
-                continue
-            transaction.put(image_key(len(packed)), image.data)
-            packed.append(name)
+                image = np.empty((0, 0, 3), np.uint8)
+            transaction.put(image_key(len(sizes)), image.data)
             sizes.append((image.shape[0], image.shape[1]))
             waiting += image.nbytes
             if waiting > _COMMIT_BYTES:
                 transaction.commit()
                 transaction, waiting = environment.begin(write=True), 0
-        transaction.put(METADATA_KEY, encode_metadata(packed, sizes))
+        transaction.put(METADATA_KEY, encode_metadata(names, sizes))
         transaction.commit()
     warn_of_skipped(folder, broken, "unreadable")
-    if not packed:
+    if len(broken) == len(names):
         raise ValueError(f"{folder}: none of its {len(names)} images can be decoded; the first: {broken[0]}")
-    return len(packed)
+    return len(names) - len(broken)
 
 
-def _decode(folder: Path, names: list[str], num_threads: int) -> Iterator[tuple[str, np.ndarray | ImageError]]:
-    """Names with their images or errors, in order, a few decoded ahead of the writer."""
+def _decode(folder: Path, names: list[str], num_threads: int) -> Iterator[np.ndarray | ImageError]:
+    """Images or errors, in order, a few decoded ahead of the writer."""
 
     def read(name: str) -> np.ndarray | ImageError:
         try:
@@ -111,15 +110,14 @@ def _decode(folder: Path, names: list[str], num_threads: int) -> Iterator[tuple[
         except ImageError as error:
             return error
 
-    ahead: deque[tuple[str, Future[np.ndarray | ImageError]]] = deque()
+    ahead: deque[Future[np.ndarray | ImageError]] = deque()
     with ThreadPoolExecutor(num_threads) as pool:
         for name in names:
-            ahead.append((name, pool.submit(read, name)))
+            ahead.append(pool.submit(read, name))
             if len(ahead) > 2 * num_threads:
-                done, future = ahead.popleft()
-                yield done, future.result()
-        for done, future in ahead:
-            yield done, future.result()
+                yield ahead.popleft().result()
+        for future in ahead:
+            yield future.result()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ logger = logging.getLogger("cdsr")
 
 
 def parse_range(data_range: str) -> tuple[int, int, int, int]:
-    """First and last image for training and for validation, counted from 1, ends included, as in 1-3450/801-810."""
+    """First and last image for training and for validation, all counted from 1, ends included: 1-3450/801-810."""
     match = re.fullmatch(r"(\d+)-(\d+)/(\d+)-(\d+)", data_range.replace(" ", ""))
     train_first, train_last, first, last = map(int, match.groups()) if match else (0, 0, 0, 0)
     if not (1 <= train_first <= train_last and 1 <= first <= last):
@@ -28,7 +28,7 @@ def split_range(data_range: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """
     train_first, train_last, first, last = parse_range(data_range)
     if count < 2:
-        raise ValueError(f"{count} usable image is not enough: one is needed to train and another to validate")
+        raise ValueError(f"{count} image is not enough: one is needed to train and another to validate")
     if first <= count:
         validation = np.arange(first - 1, min(last, count))
     else:

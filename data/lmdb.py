@@ -1,7 +1,8 @@
 """The packed training set: raw pixels in one LMDB file, so that a crop is read from the memory map without decoding.
 
 Each image is one value, its (H, W, 3) uint8 RGB pixels row by row, under its eight-digit index; `metadata` is JSON
-with format, version, names and sizes, and the SHA-256 of these. `data/build_lmdb.py` writes it.
+with format, version, names and sizes, and the SHA-256 of these. An image that could not be read has a size of 0 and no
+pixels. `data/build_lmdb.py` writes it.
 """
 
 import copy

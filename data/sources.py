@@ -20,7 +20,10 @@ logger = logging.getLogger("cdsr")
 
 
 class ImageSource(Protocol):
-    """Images by index: `names` (relative paths) and `sizes`, (N, 2) int64 of (height, width), in one order."""
+    """Images by index: `names` (relative paths) and `sizes`, (N, 2) int64 of (height, width), in one order.
+
+    One that cannot be read is there as well, with a size of 0, so that all keep their numbers.
+    """
 
     names: list[str]
     sizes: np.ndarray
@@ -67,26 +70,29 @@ class FolderSource:
         return image
 
 
-def open_source(
-    path: Path | str, smallest_side: int, cache_bytes: int = CACHE_BYTES, name: str = DATA_SET
-) -> ImageSource:
-    """Images of a folder, or of an LMDB (`*.lmdb`, or a folder with data.mdb), of at least `smallest_side` HR pixels.
+def open_source(path: Path, cache_bytes: int = CACHE_BYTES, name: str = DATA_SET) -> ImageSource:
+    """All images of a folder, or of an LMDB (`*.lmdb`, or a folder with data.mdb), in natural order.
 
-    Only headers are read. An unreadable or smaller image is named in a warning and left out; ValueError if none is
-    left. A folder without images of its own stands for its `HR/`, its `name`/HR/ or `name`/, or else all that
-    lies below it.
+    Only headers are read. One that cannot be read is named in a warning; ValueError if none can. A folder without
+    images of its own stands for its `HR/`, its `name`/HR/ or `name`/, or else all that lies below it.
     """
-    path = Path(path)
-    source: ImageSource = LmdbSource(path) if is_lmdb(path) else _open_folder(path, cache_bytes, name)
-    large_enough = (source.sizes >= smallest_side).all(axis=1)
-    if not large_enough.any():
+    return LmdbSource(path) if is_lmdb(path) else _open_folder(path, cache_bytes, name)
+
+
+def large_enough(source: ImageSource, smallest_side: int, purpose: str) -> ImageSource:
+    """The readable images of at least `smallest_side` HR pixels; smaller ones are named in a warning.
+
+    purpose: of the images, for messages. ValueError if none is left.
+    """
+    smallest = source.sizes.min(axis=1)
+    if (smallest < smallest_side).all():
         raise ValueError(
-            f"{path}: none of its {len(source.names)} readable images is at least {smallest_side} pixels high and "
-            "wide; give larger images or a smaller --patch_size"
+            f"none of the {len(source.names)} images {purpose} is at least {smallest_side} pixels high and wide; give "
+            "larger images, another --data_range, or a smaller --patch_size or --context"
         )
-    too_small = [source.names[i] for i in np.flatnonzero(~large_enough)]
-    warn_of_skipped(path, too_small, f"smaller than the {smallest_side} pixels of a training patch")
-    return source.select(np.flatnonzero(large_enough)) if too_small else source
+    too_small = [source.names[i] for i in np.flatnonzero((smallest > 0) & (smallest < smallest_side))]
+    warn_of_skipped(f"images {purpose}", too_small, f"smaller than the {smallest_side} pixels of a training patch")
+    return source.select(np.flatnonzero(smallest >= smallest_side))
 
 
 def find_images(path: Path, name: str = DATA_SET) -> tuple[Path, list[str]]:
@@ -105,36 +111,35 @@ def find_images(path: Path, name: str = DATA_SET) -> tuple[Path, list[str]]:
     return folder, [file.relative_to(folder).as_posix() for file in found]
 
 
-def read_sizes(folder: Path, names: list[str]) -> tuple[list[str], np.ndarray]:
-    """Names of the images whose header can be read, and their (N, 2) sizes; the others are named in a warning."""
+def read_sizes(folder: Path, names: list[str]) -> tuple[np.ndarray, list[str]]:
+    """(N, 2) sizes of images by their headers, 0 where these cannot be read, and why they cannot."""
     errors: list[str] = []
 
-    def size_or_none(name: str) -> tuple[int, int] | None:
+    def size_or_zero(name: str) -> tuple[int, int]:
         try:
             return read_size(folder / name)
         except ImageError as error:
             errors.append(str(error))
-            return None
+            return 0, 0
 
     with ThreadPoolExecutor(8) as pool:
-        sizes = dict(zip(names, pool.map(size_or_none, names), strict=True))
-    warn_of_skipped(folder, sorted(errors), "unreadable")
-    readable = {name: size for name, size in sizes.items() if size is not None}
-    if not readable:
+        sizes = np.array(list(pool.map(size_or_zero, names)), np.int64)
+    if not sizes.any():
         raise ValueError(f"{folder}: none of its {len(names)} images can be read; the first: {min(errors)}")
-    return list(readable), np.array(list(readable.values()), np.int64)
+    return sizes, sorted(errors)
 
 
-def warn_of_skipped(path: Path, names: Sequence[str], reason: str) -> None:
+def warn_of_skipped(where: Path | str, names: Sequence[str], reason: str) -> None:
     """Warn, naming the images left out."""
     if names:
         more = f"; and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        logger.warning("%s: %d skipped, %s: %s%s", path, len(names), reason, "; ".join(names[:MAX_NAMED]), more)
+        logger.warning("%s: %d skipped, %s: %s%s", where, len(names), reason, "; ".join(names[:MAX_NAMED]), more)
 
 
 def _open_folder(path: Path, cache_bytes: int, name: str) -> FolderSource:
     folder, names = find_images(path, name)
     if folder != path:
         logger.info("%s holds no images itself: those of %s are used", path, folder)
-    readable, sizes = read_sizes(folder, names)
-    return FolderSource(folder, readable, sizes, cache_bytes)
+    sizes, errors = read_sizes(folder, names)
+    warn_of_skipped(folder, errors, "unreadable")
+    return FolderSource(folder, names, sizes, cache_bytes)

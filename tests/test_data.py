@@ -18,7 +18,7 @@ from data.crop_plan import draw_crops, orient
 from data.data_range import parse_range, split_range
 from data.degradation import DegradationConfig, create_degradation
 from data.lmdb import METADATA_KEY, LmdbSource, encode_metadata, image_key
-from data.sources import FolderSource, find_images, open_source
+from data.sources import FolderSource, find_images, large_enough, open_source
 from data.training_set import TrainingSet, TrainingSetError
 from data.validation import ValidationSet
 from option import Options, parse_options
@@ -53,7 +53,7 @@ def packed(folder) -> Path:
 
 def make_crops(path: Path, **given) -> TrainingSet:
     options = {"seed": 3, "batch_size": 6, "patch": PATCH} | given
-    return TrainingSet(open_source(path, PATCH), **options)
+    return TrainingSet(open_source(path), **options)
 
 
 def make_args(path: Path, **given) -> Options:
@@ -219,11 +219,11 @@ def test_trainer_can_end_its_worker(folder):
 def test_names_are_in_natural_order_in_any_script(tmp_path, packed):
     for name in ("図10.png", "図2.png", "été.webp"):
         write_image(tmp_path / "множество" / name, coordinates(0, (20, 20)))
-    source = open_source(tmp_path / "множество", PATCH)
+    source = open_source(tmp_path / "множество")
     assert source.names == ["été.webp", "図2.png", "図10.png"]
     build_lmdb(tmp_path / "множество", tmp_path / "データ.lmdb", progress=False)
-    assert open_source(tmp_path / "データ.lmdb", PATCH).names == source.names
-    assert open_source(packed, PATCH).names == [f"img{i}.png" for i in range(1, 8)]
+    assert open_source(tmp_path / "データ.lmdb").names == source.names
+    assert open_source(packed).names == [f"img{i}.png" for i in range(1, 8)]
 
 
 @pytest.mark.parametrize("below", ["HR", "DF2K/HR", "DIV2K/train"])
@@ -242,16 +242,16 @@ def test_hr_is_preferred_to_what_lies_beside_it(tmp_path):
 def test_folder_without_images_says_what_was_expected(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ValueError, match=r"holds no images: looked for .*\.png.* in HR/.*Expected .*0001\.png"):
-        open_source(tmp_path, PATCH)
+        open_source(tmp_path)
     for missing in ("nowhere", "nowhere.lmdb"):
         with pytest.raises(ValueError, match=f"{missing} is missing"):
-            open_source(tmp_path / missing, PATCH)
+            open_source(tmp_path / missing)
 
 
 def test_unreadable_and_small_images_are_named_and_skipped(folder, caplog):
     (folder / "fake.png").write_text("not an image")
     (folder / "empty.webp").touch()
-    source = open_source(folder, 18)
+    source = large_enough(open_source(folder), 18, "to train on")
     assert source.names == ["img1.png", "img3.png", "img4.png", "img5.png", "img7.png"]
     for name in ("fake.png", "empty.webp", "img2.png", "img6.png"):
         assert name in caplog.text
@@ -259,12 +259,14 @@ def test_unreadable_and_small_images_are_named_and_skipped(folder, caplog):
 
 
 def test_no_usable_image_is_an_error(tmp_path, folder):
-    with pytest.raises(ValueError, match="none of its 7 readable images is at least 192 pixels"):
-        open_source(folder, 192)
+    with pytest.raises(ValueError, match="none of the 7 images to train on is at least 192 pixels"):
+        large_enough(open_source(folder), 192, "to train on")
+    with pytest.raises(ValueError, match="none of the 1 images held out for validation is at least 20 pixels"):
+        open_images(make_args(folder, patch_size=10, data_range="1-7/2-2"))
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.png").write_text("fake")
     with pytest.raises(ValueError, match=r"none of its 1 images can be read; .*a\.png"):
-        open_source(tmp_path / "bad", PATCH)
+        open_source(tmp_path / "bad")
 
 
 def truncate(path: Path) -> None:
@@ -358,6 +360,21 @@ def test_validation_images_are_held_out(kind, request, folder):
     assert set(batches_of(loader)[:, :, 0, 0].unique().tolist()) == {0, 1, 4, 5, 6}
 
 
+def test_the_same_images_are_held_out_at_any_patch_in_a_folder_with_broken_files_and_its_lmdb(folder):
+    (folder / "img2.png").write_text("not an image")
+    truncate(folder / "img3.png")  # its header is whole
+    build_lmdb(folder, folder.parent / "HR.lmdb", progress=False)
+    for path in (folder, folder.parent / "HR.lmdb"):
+        for patch_size, context in ((8, 0), (9, 0), (8, 10)):
+            args = make_args(path, data_range="1-7/5-6", patch_size=patch_size, context=context)
+            images, held_out = open_images(args)
+            side = 2 * max(patch_size, context)
+            names = [f"img{i + 1}.png" for i in (4, 5) if min(SIZES[i]) >= side]
+            assert held_out.names == names
+            readable = (0, 2, 3, 6) if path == folder else (0, 3, 6)
+            assert images.names == [f"img{i + 1}.png" for i in readable if min(SIZES[i]) >= side]
+
+
 # --- the packed set
 
 
@@ -385,19 +402,15 @@ def test_metadata_are_json(packed):
     assert metadata["pictures"][0] == {"name": "img1.png", "height": 40, "width": 31}
 
 
-def test_packing_skips_unreadable_images(folder, caplog):
+def test_unreadable_images_keep_their_numbers_in_the_lmdb(folder, caplog):
     (folder / "fake.png").write_text("not an image")
     truncate(folder / "img5.png")
     assert build_lmdb(folder, folder.parent / "a.lmdb", num_threads=2, progress=False) == 6
     assert "fake.png" in caplog.text and "img5.png" in caplog.text
-    assert LmdbSource(folder.parent / "a.lmdb").names == [
-        "img1.png",
-        "img2.png",
-        "img3.png",
-        "img4.png",
-        "img6.png",
-        "img7.png",
-    ]
+    source = LmdbSource(folder.parent / "a.lmdb")
+    assert source.names == open_source(folder).names
+    assert [source.names[i] for i in np.flatnonzero(~source.sizes.any(axis=1))] == ["fake.png", "img5.png"]
+    assert np.array_equal(source.image(6), read_rgb(folder / "img6.png"))
 
 
 def test_packing_in_several_commits(folder, packed, monkeypatch):
@@ -444,7 +457,7 @@ def test_truncated_lmdb_is_an_error_not_a_crash(packed):
         short = packed.with_name(f"short{length}.lmdb")
         short.write_bytes(content[:length])
         with pytest.raises(ValueError, match=f"short{length}.lmdb"):
-            open_source(short, PATCH)
+            open_source(short)
 
 
 def test_damaged_lmdb_is_an_error_of_one_line(packed):
@@ -457,7 +470,7 @@ def test_damaged_lmdb_is_an_error_of_one_line(packed):
     )
     packed.write_bytes(content[:leaf] + bytes(page) + content[leaf + page :])
     with pytest.raises(ValueError, match=r"HR\.lmdb is damaged .*MDB_CORRUPTED.*; make it again"):
-        open_source(packed, PATCH)
+        open_source(packed)
 
 
 def write_lmdb(path: Path, content: dict[bytes, bytes]) -> Path:
@@ -486,5 +499,5 @@ def test_foreign_lmdbs_are_errors(tmp_path):
         else:
             write_lmdb(path, content)
         with pytest.raises(ValueError, match=rf"{name}\.lmdb"):
-            open_source(path, PATCH)
-    assert open_source(write_lmdb(tmp_path / "good.lmdb", {METADATA_KEY: good, image_key(0): bytes(1200)}), PATCH)
+            open_source(path)
+    assert open_source(write_lmdb(tmp_path / "good.lmdb", {METADATA_KEY: good, image_key(0): bytes(1200)}))

@@ -597,7 +597,7 @@ def test_another_degradation_trains_and_its_ranks_share_out_what_is_drawn(jpeg, 
 def test_another_degradation_is_validated_and_tested(jpeg, tmp_path):
     hr = random_images(32, 40, 3).byte().numpy()
     write_image(tmp_path / "a.png", hr)
-    (sample,) = ValidationSet(open_source(tmp_path, 1), jpeg)
+    (sample,) = ValidationSet(open_source(tmp_path), jpeg)
     assert sample.lr.shape == (16, 20, 3) and sample.known_degradation is None
     protocol = get_protocol("jpeg", 2)
     (tested,) = PlainTestset("a", protocol, tmp_path)

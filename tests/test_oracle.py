@@ -212,7 +212,7 @@ def test_validation_tells_what_was_drawn(tmp_path: Path) -> None:
     for index in range(2):
         write_image(tmp_path / f"{index}.png", image(index))
     degradation = create_degradation(DegradationConfig(noise=20))
-    samples = ValidationSet(open_source(tmp_path, 1), degradation)
+    samples = ValidationSet(open_source(tmp_path), degradation)
     for index in range(2):
         drawn = degradation.draw(1, torch.Generator().manual_seed(index))
         assert_same(vars(samples[index].known_degradation), vars(degradation.known_degradation(drawn)))

@@ -78,7 +78,7 @@ def test_resident_pairs_equal_loaded_ones_and_ranks_share_them_out(folder: Path,
     whole = batches_of(loader_of(make_args(folder, data_range="1-6/7-7", positive=positive), range(8)))
     parts = []
     for rank in range(2):
-        source = open_source(folder, PATCH).select(np.arange(6))
+        source = open_source(folder).select(np.arange(6))
         options: dict[str, Any] = {"seed": 3, "batch_size": 6, "patch": PATCH, "world_size": 2}
         loaded = TrainingSet(source, **options, rank=rank, same_image=positive != "d")
         parts.append(torch.stack(list(ResidentCrops(loaded, CPU).batches(range(8)))))

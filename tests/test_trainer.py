@@ -444,7 +444,7 @@ def test_signals_to_a_real_process_save_the_state(photographs: Path, stop_signal
     [
         (["--dir_data", "nowhere"], "nowhere is missing"),
         (["--dir_data", "experiment"], "holds no images: looked for"),
-        (["--patch_size", "48"], "none of its 6 readable images is at least 96 pixels"),
+        (["--patch_size", "48"], "none of the 4 images to train on is at least 96 pixels"),
         (["--model", "bicubic"], "nothing to train"),
         (["--pre_train", "nowhere.pt"], "no checkpoint at nowhere.pt"),
         (["--resume", "-1"], "no whole file of a state to resume"),
