@@ -210,6 +210,20 @@ def test_sigkill_of_two_processes_changes_nothing(photographs: Path) -> None:
     assert_same(states.load()[0], expected)
 
 
+def test_the_launcher_waits_for_states_as_long_as_processes_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from torch.distributed import run as torchrun
+
+    seconds = []
+    monkeypatch.delenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", raising=False)
+    monkeypatch.setattr(
+        torchrun, "run", lambda args: seconds.append(torchrun.config_from_args(args)[0].shutdown_timeout)
+    )
+    assert distributed.launch(2, "main.py", []) == 0
+    assert seconds == [1800]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_launcher_alone_saves_the_state(photographs: Path, number: signal.Signals) -> None:

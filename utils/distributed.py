@@ -33,12 +33,15 @@ def is_launched() -> bool:
 def launch(num_processes: int, script: str, words: Sequence[str]) -> int:
     """Run a script in several processes of this machine by torchrun; returns the exit code.
 
-    This process is torchrun's, so that a signal to it alone reaches the others once, and they save their state.
+    This process is torchrun's, so that a signal to it alone reaches the others once, and they save their state, for
+    which it waits: they agree to stop only every few steps, and not within a validation. Where one of them dies, it
+    stops the others soon.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main
 
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(int(TIMEOUT.total_seconds())))
     try:
         main(["--standalone", f"--nproc_per_node={num_processes}", script, *words])
     except SignalException as stop:
