@@ -303,6 +303,8 @@ class Trainer:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go back to where a state was saved; log rows of later steps are dropped.
 
+        Later epochs may have dropped the weights of the best one until then, which is then chosen anew.
+
         Raises:
             ValueError: it is of another model, optimiser or queue, or its epochs are of another length.
         """
@@ -316,4 +318,9 @@ class Trainer:
         restore_random_states(state["random"])
         self.progress = Progress(**state["progress"])
         self.model_files.load_state_dict(state["model_files"])
+        if self.model_files.are_gone(self.progress.best_epoch):
+            logger.warning(
+                "the weights of epoch %d, the best one, are gone: it is chosen anew", self.progress.best_epoch
+            )
+            self.progress.best_psnr, self.progress.best_epoch = -math.inf, 0
         self.run_logger.forget_after(self.step)

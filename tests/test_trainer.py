@@ -240,6 +240,18 @@ def test_the_best_and_the_last_model_stay(photographs: Path, monkeypatch: pytest
     assert sorted(path.name for path in (RUN / "model").iterdir()) == ["model_2_psnr_33.00.pt", "model_4_psnr_32.00.pt"]
 
 
+def test_going_back_to_a_best_epoch_whose_weights_are_gone_chooses_it_anew(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = iter([Validation(psnr, 0.9) for psnr in (32.0, 33.0, 31.0, 31.5, 31.2)])
+    monkeypatch.setattr(main, "Validator", lambda *_, **__: lambda model: next(figures))
+    words = tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr")
+    assert main.main([*words, "2"]) == 0  # the second epoch drops the weights of the first
+    (RUN / "model" / "model_2_psnr_33.00.pt").unlink()
+    assert main.main([*words, "4", "--resume", "2"]) == 0
+    assert sorted(path.name for path in (RUN / "model").iterdir()) == ["model_3_psnr_31.50.pt", "model_4_psnr_31.20.pt"]
+
+
 def test_the_best_of_an_epoch_cut_short_stays(tmp_path: Path) -> None:
     files = ModelFiles(tmp_path, lambda model, path: path.write_text(model))
 

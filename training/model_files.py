@@ -49,6 +49,10 @@ class ModelFiles:
             for path in self._files.pop(old):
                 path.unlink(missing_ok=True)
 
+    def are_gone(self, epoch: int) -> bool:
+        """Whether an epoch's weights were written and none of the files is there any more."""
+        return epoch in self._files and not any(path.exists() for path in self._files[epoch])
+
     def state_dict(self) -> dict[int, list[str]]:
         """Names by epoch."""
         return {epoch: [path.name for path in paths] for epoch, paths in self._files.items()}
