@@ -8,5 +8,5 @@ COLLAPSED = 1e-4
 
 def code_spread(codes: Tensor) -> float:
     """How much codes (N, D), N above 1, differ from each other, relative to their length: 0 where all are equal."""
-    codes = codes.double()
+    codes = codes.cpu().double()  # MPS has no float64
     return float((codes - codes.mean(dim=0)).norm() / codes.norm().clamp_min(1e-30))
