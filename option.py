@@ -455,7 +455,13 @@ def _given(parser: argparse.ArgumentParser, argv: Sequence[str], names: Iterable
 
 def contradictions(args: Options) -> list[str]:
     """List what cannot be meant, in words for the user."""
+    scale = RECIPES[args.template].options.get("scale", args.scale) if args.template else args.scale
     rules = [
+        (
+            args.scale != scale,
+            f"--template {args.template} is for --scale {scale}; for --scale {args.scale} there are: "
+            f"{', '.join(name for name, one in RECIPES.items() if one.options.get('scale') == args.scale) or 'none'}",
+        ),
         (args.split_batch > args.batch_size, f"--split_batch {args.split_batch} is above --batch_size"),
         (
             args.cuda_graph and (args.cpu or args.n_GPUs != 1 or args.compile),

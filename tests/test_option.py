@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from data import build_degradation
 from data.degradation import DegradationConfig, create_degradation
 from model.variant import Variant
 from option import Options, build_parser, parse_options
@@ -68,6 +69,8 @@ def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:
         ("--degradation dasr --sv_mode 1", "no spatially variant"),
         ("--degradation dasr --sig1 1 --sig2 1", "dasr takes --lambda_1"),
         ("--resume -1 --reset", "give one of them"),
+        ("--template paper_x2 --scale 4", "is for --scale 2; for --scale 4 there are: paper_x4, "),
+        ("--template dasr_x3 --scale 1", "for --scale 1 there are: none"),
         ("--split_batch 9 --batch_size 8", "above --batch_size"),
         ("--decay_type sometimes", "--decay_type sometimes"),
         ("--decay_type time", "--time_limit: give it"),
@@ -107,10 +110,11 @@ def test_templates_parse_and_yield_to_the_user(name: str) -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_paper_recipes_scale_the_variances(scale: int) -> None:
-    args = parse_options(["--template", f"paper_x{scale}"])
-    assert args.sig_min == pytest.approx(0.175 * scale)
-    assert args.sig_max == pytest.approx(2.5 * scale)
+def test_the_paper_recipes_scale_the_variances_and_have_the_widths_of_round_kernels(scale: int) -> None:
+    words = ["--template", f"paper_x{scale}", "--blur_type"]
+    variances = build_degradation(parse_options([*words, "aniso_gaussian"])).variance_range
+    assert variances == pytest.approx((0.175 * scale, 2.5 * scale))
+    assert build_degradation(parse_options([*words, "iso_gaussian"])).variance_range == (0.2**2, scale**2)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
