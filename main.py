@@ -76,6 +76,10 @@ def train(args: Options) -> None:
     args = resolve_arithmetic(args, device)
     if distributed.is_launched():
         distributed.initialize(device)
+    if ":" in args.device and distributed.world_size() > 1:
+        raise ValueError(
+            f"--device {args.device} is one, and there are {distributed.world_size()} processes: leave it out"
+        )
     degradation = build_degradation(args)
     degradation.check_training()
     state, lines = load_state(args)

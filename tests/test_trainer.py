@@ -19,12 +19,15 @@ from torch import Tensor
 
 import main
 import test
+from data import build_degradation
 from loss import PixelLoss
 from model import MODELS, create_model, save_model
 from model.cdsr import CDSR, CDSRSize
 from model.network import Network
 from model.variant import Variant
+from option import parse_options
 from trainer import Meter
+from training.build import build_training_step
 from training.guard import MAX_SKIPPED_STEPS
 from training.model_files import ModelFiles
 from training.step import TrainingStep
@@ -474,6 +477,19 @@ def test_what_the_user_did_wrong_is_one_line(
     assert len(errors) == 1
     assert message in errors[0]
     assert not RUN.exists()
+
+
+def test_one_device_or_graph_for_several_processes_is_refused(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("utils.distributed.world_size", lambda: 2)  # as under torchrun, where --n_GPUs is 1
+    words = tiny(photographs)
+    words.remove("--cpu")
+    assert main.main([*words, "--device", "cpu:0"]) == 1
+    assert caplog.messages[-1] == "error: --device cpu:0 is one, and there are 2 processes: leave it out"
+    args = parse_options([*words, "--cuda_graph"])
+    with pytest.raises(ValueError, match="--cuda_graph is for one process, and there are 2: leave it out"):
+        build_training_step(args, build_degradation(args), torch.device("cuda"))
 
 
 def test_a_range_that_is_not_read_is_named(photographs: Path, caplog: pytest.LogCaptureFixture) -> None:

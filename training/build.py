@@ -29,6 +29,8 @@ def build_training_step(
     """Build the model and all that trains it, ready to take the state of a run where there is one."""
     if args.cuda_graph and device.type != "cuda":
         raise ValueError(f"--cuda_graph needs a CUDA device, and this is {device}: leave it out")
+    if args.cuda_graph and distributed.world_size() > 1:
+        raise ValueError(f"--cuda_graph is for one process, and there are {distributed.world_size()}: leave it out")
     pixel_loss = PixelLoss(args.loss).to(device)
     model = build_network(args, degradation, device, state)
     if args.channels_last:
