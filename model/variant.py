@@ -73,5 +73,5 @@ def resolve_variant(asked: Mapping[str, Any], held: Variant | None, usual: Varia
     variant = (held or usual)._replace(**asked)
     if held and variant != held:
         ours, theirs = (" ".join(flags) for flags in (variant.flags_unlike(held), held.flags_unlike(variant)))
-        raise ValueError(f"{ours} contradicts the weights, which are for {theirs}: leave it out or give other weights")
+        raise ValueError(f"{ours} contradicts the weights, which are for {theirs}: give {theirs}, or other weights")
     return variant

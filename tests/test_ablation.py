@@ -176,7 +176,7 @@ def test_a_state_of_another_model_is_refused(photographs: Path, caplog: pytest.L
     assert main.main(tiny(photographs, "--model", "DASR_S", "--resume", "-1")) == 1
     assert "the state to resume does not fit: it holds CDSR weights" in caplog.text
     assert main.main(tiny(photographs, "--no-dqa", "--resume", "-1")) == 1
-    assert "--no-dqa contradicts the weights, which are for --dqa" in caplog.text
+    assert "--no-dqa contradicts the weights, which are for --dqa: give --dqa, or other weights" in caplog.text
 
 
 def test_without_a_code_it_is_the_sr_network_under_zeros(tmp_path: Path) -> None:

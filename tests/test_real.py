@@ -18,7 +18,7 @@ from data.degradation.operations import ANTIALIASED, Blur, GaussianNoise, Jpeg, 
 from data.degradation.real_draws import draw_kernel, draw_operations
 from data.pairs import PairDegradation, Pairs
 from data.protocols import get_protocol
-from model import create_model, init_model, save_model
+from model import build_model, create_model, init_model, save_model, variant_in
 from model.degradation_head import DegradationHead, kernel_covariance
 from model.variant import Variant
 from option import parse_options
@@ -28,6 +28,7 @@ from utils.image import write_image
 from utils.known_degradation import KnownDegradation
 
 __all__ = ["photographs"]
+ROOT = Path(__file__).parent.parent
 SMALL = Variant(lpe="autocorrelation", csc=False, head=True)
 
 
@@ -285,6 +286,15 @@ def test_the_user_s_weights_replace_the_recipe_s_start() -> None:
     assert parse_options(["--template", "small_x4_real"]).init_from.name == "cdsr_s_x4.safetensors"
     args = parse_options(["--template", "small_x4_real", "--pre_train", "own.pt"])
     assert args.init_from is None and args.pre_train == Path("own.pt")
+
+
+def test_the_user_s_weights_may_read_no_compression_where_the_recipe_does() -> None:
+    weights = ROOT / "experiment/pretrained/cdsr_s_x2.safetensors"
+    words = ["--template", "small_x2_real", "--pre_train", str(weights)]
+    held = variant_in(weights, "CDSR_S")
+    with pytest.raises(ValueError, match="are for --no-compression: give --no-compression, or other weights"):
+        build_model(parse_options(words), torch.device("cpu"), held)
+    assert build_model(parse_options([*words, "--no-compression"]), torch.device("cpu"), held).variant == SMALL
 
 
 @pytest.mark.parametrize("scale", [2, 4])
