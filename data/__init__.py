@@ -73,10 +73,12 @@ def build_batches(
     )
     if args.data_resident:
         return ResidentCrops(training_set, device).batches
-    return partial(load_batches, training_set, num_workers=args.n_threads)
+    return partial(load_batches, training_set, num_workers=args.n_threads, pin_memory=device.type == "cuda")
 
 
-def load_batches(training_set: TrainingSet, steps: range, *, num_workers: int = 0) -> DataLoader[torch.Tensor | Pairs]:
+def load_batches(
+    training_set: TrainingSet, steps: range, *, num_workers: int = 0, pin_memory: bool = False
+) -> DataLoader[torch.Tensor | Pairs]:
     """Loader of the batches of these steps.
 
     Iterate over it once: each `iter()` starts its workers afresh. Workers leave SIGINT and SIGTERM to the process that
@@ -88,7 +90,7 @@ def load_batches(training_set: TrainingSet, steps: range, *, num_workers: int = 
         sampler=steps,
         num_workers=num_workers,
         prefetch_factor=4 if num_workers else None,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pin_memory,
         worker_init_fn=init_worker,
         generator=torch.Generator(),  # or the workers' seed comes out of the global state, which a resume restores
     )

@@ -203,6 +203,14 @@ def test_worker_outlives_the_signals_of_its_job(folder):
     assert len(list(batches)) == 39
 
 
+def test_batches_are_pinned_for_a_gpu_alone(folder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    args = make_args(folder)
+    for device in ("cpu", "cuda"):
+        loader = build_batches(args, open_images(args)[0], torch.device(device))(range(1))
+        assert isinstance(loader, DataLoader) and loader.pin_memory == (device == "cuda")
+
+
 def test_trainer_can_end_its_worker(folder):
     loader = loader_of(make_args(folder, n_threads=1), range(40))
     batches = iter(loader)

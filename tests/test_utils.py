@@ -91,6 +91,21 @@ def test_generators_depend_on_their_key_alone() -> None:
     assert not torch.equal(first, torch.rand(4, generator=generator_for(1, 3, 2)))
 
 
+def test_random_states_leave_cuda_alone_where_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under --cpu on a machine with a GPU."""
+
+    def start(*_: object) -> None:
+        raise AssertionError("CUDA is started")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name in ("get_rng_state_all", "set_rng_state_all"):
+        monkeypatch.setattr(torch.cuda, name, start)
+    states = random_states()
+    assert states["cuda"] == []
+    restore_random_states(states | {"cuda": [torch.zeros(16, dtype=torch.uint8)]})
+
+
 def test_random_states_survive_a_file(tmp_path: Path) -> None:
     seed_everything(5)
     torch.save(random_states(), tmp_path / "states.pt")

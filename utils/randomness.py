@@ -31,22 +31,22 @@ def generator_for(*key: int, device: torch.device | str = "cpu") -> torch.Genera
 
 
 def random_states() -> dict[str, Any]:
-    """Collect the states of python, numpy, torch and every CUDA device, as plain tensors and numbers."""
+    """Collect the states of python, numpy, torch and, where CUDA is used, its devices, as plain tensors and numbers."""
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
         "numpy": (str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
     }
 
 
 def restore_random_states(states: dict[str, Any]) -> None:
-    """Put back what `random_states` collected; CUDA states only where as many devices are present."""
+    """Put back what `random_states` collected; CUDA states only where it is used, and has as many devices."""
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])
-    if len(states["cuda"]) == torch.cuda.device_count():
+    if torch.cuda.is_initialized() and len(states["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(states["cuda"])
