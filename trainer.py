@@ -57,7 +57,8 @@ class Meter:
             self._sums[name] = self._sums[name] + finite if name in self._sums else finite
 
     def means(self) -> dict[str, float]:
-        """Read the means and start again; NaN where nothing was finite."""
+        """Read the means over all ranks, which ask together, and start again; NaN where nothing was finite."""
+        distributed.average(self._sums.values())
         means = {name: float(total / count) for name, (total, count) in self._sums.items()}
         self._sums = {}
         return means

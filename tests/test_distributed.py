@@ -1,6 +1,7 @@
 """Several processes on the CPU against one: gradients, queue, losses; and a rank that dies."""
 
 import functools
+import math
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from model import create_model
 from model.moco import MoCo
 from model.sync_norm import synchronise_statistics
 from tests.test_trainer import assert_same
+from trainer import Meter
 from training.ema import ExponentialMovingAverage
 from training.schedule import Phase
 from training.step import StepConfig, TrainingStep
@@ -88,6 +90,15 @@ def average_own_statistics(rank: int, world_size: int) -> dict[str, Any]:
     return {"pixel": losses["pixel"], "statistics": statistics}
 
 
+def log_own_losses(rank: int, world_size: int) -> dict[str, Any]:
+    """Two steps' losses, one of them not finite on the last rank."""
+    meter = Meter()
+    for step in range(2):
+        is_bad = step == 1 and rank == world_size - 1
+        meter.add({"pixel": torch.tensor(math.nan if is_bad else 1.0 + rank), "contrastive": torch.tensor(float(step))})
+    return meter.means()
+
+
 def work(rank: int, world_size: int, folder: str, task: Callable[[int, int], dict[str, Any]]) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/group", rank=rank, world_size=world_size)
@@ -129,6 +140,11 @@ def test_averaged_weights_have_the_statistics_of_all_ranks(tmp_path: Path) -> No
     assert first["pixel"].isfinite() and first["pixel"] != second["pixel"]
     assert first["statistics"]
     assert_same(first["statistics"], second["statistics"])
+
+
+def test_a_log_line_has_the_losses_of_all_ranks(tmp_path: Path) -> None:
+    for means in on_ranks(log_own_losses, 2, tmp_path):
+        assert means == pytest.approx({"pixel": (1 + 1 + 2) / 3, "contrastive": 0.5})
 
 
 @pytest.fixture
