@@ -91,6 +91,20 @@ def test_generators_depend_on_their_key_alone() -> None:
     assert not torch.equal(first, torch.rand(4, generator=generator_for(1, 3, 2)))
 
 
+def test_tensorboard_forgets_the_steps_that_a_resume_does_again(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for values, step in (((1.0, 2.0, 3.0), 0), ((20.0,), 1)):
+        run_logger = RunLogger(tmp_path, use_tensorboard=True)
+        run_logger.forget_after(step)
+        for number, value in enumerate(values, start=step + 1):
+            run_logger.metrics({"pixel": value}, step=number)
+        run_logger.close()
+    events = EventAccumulator(str(tmp_path / "tb_logger"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("pixel")] == [(1, 1.0), (2, 20.0)]
+
+
 def test_random_states_leave_cuda_alone_where_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """As under --cpu on a machine with a GPU."""
 

@@ -10,11 +10,14 @@ import time
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from utils.files import finite_or_null, replacing, write_json
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = Path("experiment")
@@ -104,7 +107,7 @@ class RunLogger:
     def __init__(self, folder: Path, *, use_tensorboard: bool = False, is_silent: bool = False) -> None:
         self.folder = folder
         self.is_silent = is_silent
-        self._writer = None
+        self._writer: SummaryWriter | None = None
         if is_silent:
             return
         handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
@@ -113,9 +116,12 @@ class RunLogger:
         self._handler = handler
         self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         if use_tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
+            self._writer = self._open_tensorboard()
 
-            self._writer = SummaryWriter(str(folder / "tb_logger"))
+    def _open_tensorboard(self, purge_step: int | None = None) -> "SummaryWriter":
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.folder / "tb_logger"), purge_step=purge_step)
 
     def describe_run(self, options: Mapping[str, Any]) -> None:
         """Save the resolved options and the environment: enough to run it again."""
@@ -145,6 +151,9 @@ class RunLogger:
         with replacing(path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         self._metrics = path.open("a", encoding="utf-8")
+        if self._writer:
+            self._writer.close()
+            self._writer = self._open_tensorboard(purge_step=step + 1)
 
     def close(self) -> None:
         """Flush and let go of the files; of a run that measured and saved nothing, none are left."""
