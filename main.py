@@ -124,8 +124,13 @@ def unread_options(args: Options, model: Network, degradation: Degradation) -> d
     unread = dict.fromkeys(degradation.unread_ranges, f"degradation {degradation.name}, {args.blur_type} kernels")
     unread |= {name: f"--optimizer {args.optimizer}" for name, of in OPTIMIZERS_OF.items() if args.optimizer not in of}
     unread |= dict.fromkeys(TESTS, "it is for tests, not for a training")
+    if degradation.variance_range is None or args.sv_mode:
+        unread["blur_type"] = "no one Gaussian kernel is drawn for an image"
+    if args.data_resident:
+        unread["n_threads"] = "--data_resident"
     if not model.is_contrastive:
         unread |= dict.fromkeys(CONTRASTIVE, f"{args.model} has no contrastive loss")
+        unread["context"] = f"{args.model} has no encoder that looks at it"
         unread["freeze_epoch"] = f"{args.model} has no encoder that learns by itself"
     if distributed.world_size() == 1:
         unread["sync_bn"] = "there is one process"

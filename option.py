@@ -464,6 +464,10 @@ def contradictions(args: Options) -> list[str]:
         ),
         (args.split_batch > args.batch_size, f"--split_batch {args.split_batch} is above --batch_size"),
         (
+            args.epochs_teacher > args.epochs_sr,
+            f"--epochs_teacher {args.epochs_teacher} is above --epochs_sr {args.epochs_sr}, of which it is a part",
+        ),
+        (
             args.cuda_graph and (args.cpu or args.n_GPUs != 1 or args.compile),
             "--cuda_graph is for one GPU: leave out --cpu, --n_GPUs and --compile",
         ),

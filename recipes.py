@@ -83,7 +83,7 @@ _SMALL = {
     "gamma_encoder": 0.4,
     "epochs_sr": 60,
     "epochs_teacher": 10,
-    "freeze_epoch": 63,
+    "freeze_epoch": 100_000,  # never, however long
     "lr_sr": 1e-3,
     "decay_type": "constant_40",
     "warmup": 100,
@@ -103,7 +103,6 @@ _REAL = {
     "compression": True,
     "epochs_encoder": -1,
     "epochs_teacher": 0,
-    "freeze_epoch": 100_000,  # never, however long
     "decay_type": "constant",
 }
 _REAL_X2 = {"scale": 2, "init_from": Path("experiment/pretrained/cdsr_s_x2.safetensors")}

@@ -71,6 +71,7 @@ def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:
         ("--resume -1 --reset", "give one of them"),
         ("--template paper_x2 --scale 4", "is for --scale 2; for --scale 4 there are: paper_x4, "),
         ("--template dasr_x3 --scale 1", "for --scale 1 there are: none"),
+        ("--head --epochs_teacher 9 --epochs_sr 8", "above --epochs_sr 8"),
         ("--split_batch 9 --batch_size 8", "above --batch_size"),
         ("--decay_type sometimes", "--decay_type sometimes"),
         ("--decay_type time", "--time_limit: give it"),

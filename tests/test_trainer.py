@@ -518,6 +518,23 @@ def test_an_option_that_is_not_read_is_named(
     assert named_as_unread(caplog) == unread
 
 
+@pytest.mark.parametrize(
+    ("words", "is_unread"),
+    [
+        ("--blur_type iso_gaussian --degradation real", True),
+        ("--blur_type iso_gaussian --sv_mode 1", True),
+        ("--blur_type iso_gaussian --degradation dasr", False),
+        ("--context 64 --model CDSR_S_unconditional", True),
+        ("--context 64 --model CDSR_S", False),
+        ("--n_threads 2 --data_resident", True),
+    ],
+)
+def test_an_option_that_nothing_here_reads_has_a_reason(words: str, is_unread: bool) -> None:
+    args = parse_options(words.split())
+    unread = main.unread_options(args, create_model(args.model, 2), build_degradation(args))
+    assert (words.split()[0].removeprefix("--") in unread) == is_unread
+
+
 def named_as_unread(caplog: pytest.LogCaptureFixture) -> list[str]:
     messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     return [message.split(" has no effect")[0] for message in messages if " has no effect" in message]
