@@ -57,6 +57,8 @@ def build_batches(
     data_resident, seed, no_augment, positive, and those of the degradation.
     """
     degradation = build_degradation(args)
+    if args.data_resident and degradation.runs_in_workers:
+        raise ValueError(f"--data_resident: workers make the LR images of degradation {degradation.name}; leave it out")
     own = PairDegradation(degradation, args.seed, same_degradation=args.positive != "c")
     training_set = TrainingSet(
         images,

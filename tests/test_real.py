@@ -11,7 +11,7 @@ import torch
 
 import main
 import test as command_line
-from data import build_testset
+from data import build_batches, build_testset, open_images
 from data.degradation import DegradationConfig, RealDegradation, create_degradation
 from data.degradation.downsample import bicubic_downsample
 from data.degradation.operations import ANTIALIASED, Blur, GaussianNoise, Jpeg, Noise, PoissonNoise, Resize, run
@@ -256,6 +256,14 @@ def test_workers_make_what_a_step_makes(tmp_path: Path, positive: str) -> None:
         assert isinstance(alone, Pairs) and alone.lr.dtype == torch.uint8
         assert torch.equal(alone.hr, worked.hr) and torch.equal(alone.lr, worked.lr)
         assert torch.equal(own.degrade(alone.hr.float(), step), alone.lr.float())
+
+
+def test_resident_images_are_refused_which_no_worker_would_degrade(tmp_path: Path) -> None:
+    for index in range(2):
+        write_image(tmp_path / "HR" / f"{index}.png", smooth(60, index).round().astype(np.uint8))
+    args = make_args(tmp_path / "HR", degradation="real", sample_mode="bicubic", data_resident=True)
+    with pytest.raises(ValueError, match="workers make the LR images of degradation real; leave it out"):
+        build_batches(args, open_images(args)[0], torch.device("cpu"))
 
 
 def test_ranks_share_out_what_is_drawn() -> None:
