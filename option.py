@@ -410,7 +410,13 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--save", default="cdsr", help="name of the run, below experiment/")
-    group.add_argument("--resume", type=int, default=0, help="-1: go on from the last state; N: from epoch N's")
+    group.add_argument(
+        "--resume",
+        type=int,
+        default=0,
+        help="-1: go on from the last state; N: go back to the start of epoch N, or to where it stopped in it "
+        "(the two newest states are kept)",
+    )
     group.add_argument("--reset", action="store_true", help="delete the run of that name first")
     group.add_argument("--save_models", action="store_true", help="keep the weights of every epoch")
     group.add_argument("--time_limit", type=duration, help="stop in order after this time, as in 9m, 90s or 1.5h")
