@@ -90,7 +90,14 @@ def train(args: Options) -> None:
         logger.warning("--%s has no effect: %s", name, unread[name])
     schedule = build_schedule(args, is_contrastive=model.is_contrastive)
     images, held_out = open_images(args)
-    batches = build_batches(args, images, device, rank=distributed.rank(), world_size=distributed.world_size())
+    batches = build_batches(
+        args,
+        images,
+        device,
+        num_encoder_steps=schedule.num_encoder_steps,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+    )
     variant = model.variant._asdict() if model.has_variants else {}
     args = args.replace(**variant)
     metadata = {"model": args.model, **variant, **degradation.describe()}

@@ -53,7 +53,7 @@ def go_on(name: str, state: dict[str, Any], options: argparse.Namespace, num_ste
     phase = schedule.phase(epoch)
     training_step.set_phase(phase)
     images, held_out = open_images(options)
-    batches = build_batches(options, images, device)
+    batches = build_batches(options, images, device, num_encoder_steps=schedule.num_encoder_steps)
     losses = []
     for index, hr_pairs in enumerate(batches(range(start, start + num_steps))):
         rate = schedule.learning_rate(epoch, first + index) * min(1.0, (index + 1) / max(warmup, 1))

@@ -48,13 +48,19 @@ def open_images(args: Namespace) -> tuple[ImageSource, ImageSource]:
 
 
 def build_batches(
-    args: Namespace, images: ImageSource, device: torch.device, *, rank: int = 0, world_size: int = 1
+    args: Namespace,
+    images: ImageSource,
+    device: torch.device,
+    *,
+    num_encoder_steps: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Callable[[range], Iterable[torch.Tensor | Pairs]]:
     """The batches of a training: given its steps to come, what yields the batch of each, as `TrainingSet` has it.
 
     They are loaded by workers, or cut on the device where `--data_resident` asks for it. args: patch_size and context
-    (LR pixels), scale, batch_size and batch_encoder (of all ranks), epochs_encoder, test_every, n_threads,
-    data_resident, seed, no_augment, positive, and those of the degradation.
+    (LR pixels), scale, batch_size and batch_encoder (of all ranks), n_threads, data_resident, seed, no_augment,
+    positive, and those of the degradation. num_encoder_steps: the first ones, of batch_encoder pairs.
     """
     degradation = build_degradation(args)
     if args.data_resident and degradation.runs_in_workers:
@@ -66,7 +72,7 @@ def build_batches(
         batch_size=args.batch_size,
         patch=_side(args),
         first_batch_size=args.batch_encoder or args.batch_size,
-        num_first_steps=max(args.epochs_encoder, 0) * args.test_every,
+        num_first_steps=num_encoder_steps,
         augment=not args.no_augment,
         same_image=args.positive != "d",
         rank=rank,

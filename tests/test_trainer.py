@@ -190,14 +190,17 @@ def test_a_staged_run_resumes_in_every_phase(photographs: Path, monkeypatch: pyt
 def test_each_stage_trains_its_own_part(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The encoder's weights rest in the teacher's epoch and the frozen one, the SR network's in the encoder's."""
     seen: dict[int, dict[str, Tensor]] = {}
+    batch_sizes = []
     original = TrainingStep.__call__
 
     def call(self: TrainingStep, *arguments, **keywords):
+        batch_sizes.append(len(arguments[0]))
         seen[keywords["step"]] = {name: value.detach().clone() for name, value in self.model.named_parameters()}
         return original(self, *arguments, **keywords)
 
     monkeypatch.setattr(TrainingStep, "__call__", call)
     assert main.main(tiny(photographs, *STAGED.split())) == 0
+    assert batch_sizes == [6] * 4 + [4] * 12
     moved = {
         phase: {name for name in seen[0] if not torch.equal(seen[first + 1][name], seen[first + 3][name])}
         for phase, first in (("encoder", 0), ("teacher", 4), ("joint", 8), ("frozen", 12))

@@ -49,15 +49,25 @@ class Schedule:
     warmup: int = 0
 
     @property
+    def num_encoder_epochs(self) -> int:
+        """Epochs of the encoder phase."""
+        return max(self.epochs_encoder, 0)
+
+    @property
+    def num_encoder_steps(self) -> int:
+        """Iterations of the encoder phase."""
+        return self.num_encoder_epochs * self.steps_per_epoch
+
+    @property
     def num_epochs(self) -> int:
         """Epochs of both phases."""
-        return max(self.epochs_encoder, 0) + self.epochs_sr
+        return self.num_encoder_epochs + self.epochs_sr
 
     def phase(self, epoch: int) -> Phase:
         """Say what an epoch trains."""
         if epoch <= self.epochs_encoder:
             return Phase.ENCODER
-        if epoch <= max(self.epochs_encoder, 0) + self.epochs_teacher:
+        if epoch <= self.num_encoder_epochs + self.epochs_teacher:
             return Phase.TEACHER
         return Phase.JOINT if epoch <= self.freeze_epoch else Phase.FROZEN
 
@@ -67,7 +77,7 @@ class Schedule:
 
     def learning_rate(self, epoch: int, step: int, time_left: float = 1.0) -> float:
         """Give the rate of a step of an epoch. time_left: share of the time limit."""
-        first = 1 if self.phase(epoch) is Phase.ENCODER else max(self.epochs_encoder, 0) + 1
+        first = 1 if self.phase(epoch) is Phase.ENCODER else self.num_encoder_epochs + 1
         num_steps = (epoch - first) * self.steps_per_epoch + step + 1
         rate = self._decayed(epoch, step) * min(1.0, num_steps / max(self.warmup, 1))
         return rate * time_left if self.falls_with_time(epoch) else rate
@@ -77,12 +87,12 @@ class Schedule:
             return self.lr_encoder * self.gamma_encoder ** (epoch // self.lr_decay_encoder)
         kind, *numbers = self.decay_type.split("_")
         if kind == "cosine":
-            done = (epoch - 1 - max(self.epochs_encoder, 0)) * self.steps_per_epoch + step
+            done = (epoch - 1 - self.num_encoder_epochs) * self.steps_per_epoch + step
             return self.lr_sr * 0.5 * (1 + math.cos(math.pi * done / (self.epochs_sr * self.steps_per_epoch)))
         if kind in ("constant", "time"):
             left = self.num_epochs - epoch + 1 - step / self.steps_per_epoch  # epochs
             return self.lr_sr * (min(1.0, left / int(numbers[0])) if numbers else 1.0)
         if not numbers:  # as the published code counts: one more where there is no encoder phase, -1
             return self.lr_sr * self.gamma_sr ** ((epoch - self.epochs_encoder) // self.lr_decay_sr)
-        joint_epoch = epoch - max(self.epochs_encoder, 0)
+        joint_epoch = epoch - self.num_encoder_epochs
         return self.lr_sr * self.gamma_sr ** sum(joint_epoch > int(number) for number in numbers)
