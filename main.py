@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from data import build_batches, build_degradation, open_images
+from data import build_batches, build_pair_degradation, open_images
 from data.degradation import Degradation
 from data.validation import ValidationSet
 from model import save_model
@@ -80,24 +80,18 @@ def train(args: Options) -> None:
         raise ValueError(
             f"--device {args.device} is one, and there are {distributed.world_size()} processes: leave it out"
         )
-    degradation = build_degradation(args)
+    pair_degradation = build_pair_degradation(args, rank=distributed.rank(), world_size=distributed.world_size())
+    degradation = pair_degradation.degradation
     degradation.check_training()
     state, lines = load_state(args)
-    training_step = build_training_step(args, degradation, device, state)
+    training_step = build_training_step(args, pair_degradation, device, state)
     model = training_step.model
     unread = unread_options(args, model, degradation)
     for name in sorted(unread.keys() & args.given):
         logger.warning("--%s has no effect: %s", name, unread[name])
     schedule = build_schedule(args, is_contrastive=model.is_contrastive)
     images, held_out = open_images(args)
-    batches = build_batches(
-        args,
-        images,
-        device,
-        num_encoder_steps=schedule.num_encoder_steps,
-        rank=distributed.rank(),
-        world_size=distributed.world_size(),
-    )
+    batches = build_batches(args, images, pair_degradation, device, num_encoder_steps=schedule.num_encoder_steps)
     variant = model.variant._asdict() if model.has_variants else {}
     args = args.replace(**variant)
     metadata = {"model": args.model, **variant, **degradation.describe()}

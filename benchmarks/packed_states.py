@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.trials import table
-from data import build_batches, build_degradation, open_images
+from data import build_batches, build_pair_degradation, open_images
 from data.validation import ValidationSet
 from option import build_parser
 from training.build import build_schedule, build_training_step
@@ -44,8 +44,8 @@ def go_on(name: str, state: dict[str, Any], options: argparse.Namespace, num_ste
     moments, warmup = VARIANTS[name]
     seed_everything(options.seed)
     device = torch.device("cpu")
-    degradation = build_degradation(options)
-    training_step = build_training_step(options, degradation, device, None)
+    pair_degradation = build_pair_degradation(options)
+    training_step = build_training_step(options, pair_degradation, device, None)
     training_step.load_state_dict(state if moments is None else unpack(pack(state, moments=moments)))
     schedule = build_schedule(options)
     epoch, first = state["progress"]["epoch"], state["progress"]["step_in_epoch"]
@@ -53,13 +53,15 @@ def go_on(name: str, state: dict[str, Any], options: argparse.Namespace, num_ste
     phase = schedule.phase(epoch)
     training_step.set_phase(phase)
     images, held_out = open_images(options)
-    batches = build_batches(options, images, device, num_encoder_steps=schedule.num_encoder_steps)
+    batches = build_batches(options, images, pair_degradation, device, num_encoder_steps=schedule.num_encoder_steps)
     losses = []
     for index, hr_pairs in enumerate(batches(range(start, start + num_steps))):
         rate = schedule.learning_rate(epoch, first + index) * min(1.0, (index + 1) / max(warmup, 1))
         losses.append(training_step(hr_pairs, step=start + index, phase=phase, learning_rate=rate)["pixel"].item())
     training_step.model.eval()
-    validate = Validator(ValidationSet(held_out, degradation), precision=options.precision, device=device)
+    validate = Validator(
+        ValidationSet(held_out, pair_degradation.degradation), precision=options.precision, device=device
+    )
     return losses, validate(training_step.model).psnr
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from data.degradation import CDSRDegradation, DegradationConfig, create_degradation
 from data.degradation.base import Generators
 from data.degradation.gaussian import GaussianParameters
+from data.pairs import PairDegradation
 from data.sources import open_source
 from data.training_set import TrainingSet
 from loss import PixelLoss, contrastive_loss
@@ -81,12 +82,13 @@ def build_step(name: str, args: argparse.Namespace, device: torch.device) -> Cal
     if variant.compiled:
         compile_model(model)
     config = DegradationConfig(scale=args.scale)
+    degradation = PublishedDegradation(config) if name == "plain" else create_degradation(config)
     step = TrainingStep(
         model=model,
         moco=moco,
         pixel_loss=PixelLoss().to(device),
         contrastive_loss=contrastive_loss,
-        degradation=PublishedDegradation(config) if name == "plain" else create_degradation(config),
+        pair_degradation=PairDegradation(degradation, seed=1),
         optimizer=torch.optim.Adam(model.parameters(), lr=1e-4, fused=name != "plain"),
         config=StepConfig(
             precision=variant.precision, channels_last=variant.channels_last, cuda_graph=variant.recorded

@@ -50,22 +50,20 @@ def open_images(args: Namespace) -> tuple[ImageSource, ImageSource]:
 def build_batches(
     args: Namespace,
     images: ImageSource,
+    pair_degradation: PairDegradation,
     device: torch.device,
     *,
     num_encoder_steps: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
 ) -> Callable[[range], Iterable[torch.Tensor | Pairs]]:
     """The batches of a training: given its steps to come, what yields the batch of each, as `TrainingSet` has it.
 
     They are loaded by workers, or cut on the device where `--data_resident` asks for it. args: patch_size and context
-    (LR pixels), scale, batch_size and batch_encoder (of all ranks), n_threads, data_resident, seed, no_augment,
-    positive, and those of the degradation. num_encoder_steps: the first ones, of batch_encoder pairs.
+    (LR pixels), scale, batch_size and batch_encoder (of all ranks), n_threads, data_resident, seed, no_augment and
+    positive. pair_degradation: of this rank. num_encoder_steps: the first ones, of batch_encoder pairs.
     """
-    degradation = build_degradation(args)
+    degradation = pair_degradation.degradation
     if args.data_resident and degradation.runs_in_workers:
         raise ValueError(f"--data_resident: workers make the LR images of degradation {degradation.name}; leave it out")
-    own = PairDegradation(degradation, args.seed, same_degradation=args.positive != "c")
     training_set = TrainingSet(
         images,
         seed=args.seed,
@@ -75,9 +73,9 @@ def build_batches(
         num_first_steps=num_encoder_steps,
         augment=not args.no_augment,
         same_image=args.positive != "d",
-        rank=rank,
-        world_size=world_size,
-        pair_degradation=own if degradation.runs_in_workers else None,
+        rank=pair_degradation.rank,
+        world_size=pair_degradation.world_size,
+        pair_degradation=pair_degradation if degradation.runs_in_workers else None,
     )
     if args.data_resident:
         return ResidentCrops(training_set, device).batches
@@ -108,6 +106,12 @@ def build_degradation(args: Namespace) -> Degradation:
     """The degradation that the options describe; args: every field of `DegradationConfig`."""
     options = {field.name: getattr(args, field.name) for field in fields(DegradationConfig)}
     return create_degradation(DegradationConfig(**options))
+
+
+def build_pair_degradation(args: Namespace, *, rank: int = 0, world_size: int = 1) -> PairDegradation:
+    """What a rank draws its training pairs by; args: seed, positive, and those of the degradation."""
+    same_degradation = args.positive != "c"
+    return PairDegradation(build_degradation(args), args.seed, same_degradation, rank=rank, world_size=world_size)
 
 
 def build_protocol(args: Namespace) -> Protocol:

@@ -28,26 +28,27 @@ class PairDegradation:
 
     seed: of the run.
     same_degradation: whether both patches of a pair are degraded alike, or each in its own way.
+    rank, world_size: which of how many processes this is.
     """
 
     degradation: Degradation
     seed: int
     same_degradation: bool = True
+    rank: int = 0
+    world_size: int = 1
 
-    def draw(
-        self, share: int, step: int, stream: int = STREAM_PARAMETERS, *, rank: int = 0, world_size: int = 1
-    ) -> Parameters:
-        """A rank's share of the parameters of a step, for as many images."""
+    def draw(self, share: int, step: int, stream: int = STREAM_PARAMETERS) -> Parameters:
+        """This rank's share of the parameters of a step, for as many images."""
         generator = generator_for(self.seed, step, stream)
-        first = share * rank
-        return self.degradation.draw(share * world_size, generator)[first : first + share]
+        first = share * self.rank
+        return self.degradation.draw(share * self.world_size, generator)[first : first + share]
 
-    def degrade(self, hr_pairs: Tensor, step: int, *, rank: int = 0, world_size: int = 1) -> Tensor:
-        """Degrade a rank's pairs (B, 2, 3, P, P) in [0, 255] on their device; float32."""
-        parameters = self.draw(len(hr_pairs), step, rank=rank, world_size=world_size)
-        noise_generator = generator_for(self.seed, step, STREAM_NOISE, rank, device=hr_pairs.device)
+    def degrade(self, hr_pairs: Tensor, step: int) -> Tensor:
+        """Degrade this rank's pairs (B, 2, 3, P, P) in [0, 255] on their device; float32."""
+        parameters = self.draw(len(hr_pairs), step)
+        noise_generator = generator_for(self.seed, step, STREAM_NOISE, self.rank, device=hr_pairs.device)
         if self.same_degradation:
             return self.degradation.apply(hr_pairs, parameters, noise_generator)
-        both = parameters, self.draw(len(hr_pairs), step, STREAM_PARTNERS, rank=rank, world_size=world_size)
+        both = parameters, self.draw(len(hr_pairs), step, STREAM_PARTNERS)
         patches = zip(hr_pairs.unbind(1), both, strict=False)  # without contrast the first ones come alone
         return torch.stack([self.degradation.apply(hr, own, noise_generator) for hr, own in patches], dim=1)

@@ -74,7 +74,7 @@ class TrainingSet(Dataset[torch.Tensor | Pairs]):
         hr = self.hr_pairs(step)
         if self.pair_degradation is None:
             return hr
-        lr = self.pair_degradation.degrade(hr, step, rank=self.rank, world_size=self.world_size)
+        lr = self.pair_degradation.degrade(hr, step)
         return Pairs(hr, lr.byte())
 
     def hr_pairs(self, step: int) -> torch.Tensor:

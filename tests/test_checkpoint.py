@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from data.degradation import DegradationConfig, create_degradation
+from data.pairs import PairDegradation
 from loss import PixelLoss, contrastive_loss
 from model import load_model
 from model.cdsr import CDSR, CDSRSize
@@ -203,7 +204,7 @@ def old_step() -> TrainingStep:
         moco=MoCo(model.encoder, queue_size=16),
         pixel_loss=PixelLoss(),
         contrastive_loss=contrastive_loss,
-        degradation=create_degradation(DegradationConfig(noise=5.0)),
+        pair_degradation=PairDegradation(create_degradation(DegradationConfig(noise=5.0)), seed=1),
         optimizer=torch.optim.Adam(model.parameters(), fused=True),
         config=StepConfig(),
         device=torch.device("cpu"),

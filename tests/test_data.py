@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import data.build_lmdb
-from data import build_batches, load_batches, open_images
+from data import build_batches, build_pair_degradation, load_batches, open_images
 from data.build_lmdb import build_lmdb
 from data.crop_plan import draw_crops, orient
 from data.data_range import parse_range, split_range
@@ -63,7 +63,7 @@ def make_args(path: Path, **given) -> Options:
 
 def loader_of(args: Options, steps: range) -> DataLoader:
     images, _ = open_images(args)
-    loader = build_batches(args, images, torch.device("cpu"))(steps)
+    loader = build_batches(args, images, build_pair_degradation(args), torch.device("cpu"))(steps)
     assert isinstance(loader, DataLoader)
     return loader
 
@@ -207,7 +207,7 @@ def test_batches_are_pinned_for_a_gpu_alone(folder, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     args = make_args(folder)
     for device in ("cpu", "cuda"):
-        loader = build_batches(args, open_images(args)[0], torch.device(device))(range(1))
+        loader = build_batches(args, open_images(args)[0], build_pair_degradation(args), torch.device(device))(range(1))
         assert isinstance(loader, DataLoader) and loader.pin_memory == (device == "cuda")
 
 

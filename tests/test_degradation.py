@@ -28,12 +28,12 @@ from data.degradation.downsample import bicubic_downsample, bicubic_matrix
 from data.degradation.gaussian import GaussianDegradation, GaussianParameters
 from data.degradation.kernels import bicubic_kernel, gaussian_kernels
 from data.mismatch import mismatches
+from data.pairs import PairDegradation
 from data.protocols import PROTOCOLS, Entry, get_protocol
 from data.sources import open_source
 from data.test_sets import PlainTestset
 from data.validation import ValidationSet
 from model.degradation_head import kernel_covariance
-from tests.test_positive import make_step
 from utils.image import write_image
 
 
@@ -583,15 +583,12 @@ def test_two_degradations_of_one_name_are_refused(jpeg):
         register(Jpeg)
 
 
-def test_another_degradation_trains_and_its_ranks_share_out_what_is_drawn(jpeg, monkeypatch):
+def test_another_degradation_trains_and_its_ranks_share_out_what_is_drawn(jpeg):
     hr = random_images(6, 2, 3, 32, 32)
-    whole = make_step(jpeg, same_degradation=True).degrade(hr, 3)
+    whole = PairDegradation(jpeg, seed=7).degrade(hr, 3)
     assert whole.shape == (6, 2, 3, 16, 16)
-    monkeypatch.setattr("utils.distributed.world_size", lambda: 2)
-    for rank in range(2):
-        monkeypatch.setattr("utils.distributed.rank", lambda rank=rank: rank)
-        share = hr[3 * rank : 3 * rank + 3]
-        assert torch.equal(make_step(jpeg, same_degradation=True).degrade(share, 3), whole[3 * rank : 3 * rank + 3])
+    for rank, (share, expected) in enumerate(zip(hr.chunk(2), whole.chunk(2), strict=True)):
+        assert torch.equal(PairDegradation(jpeg, seed=7, rank=rank, world_size=2).degrade(share, 3), expected)
 
 
 def test_another_degradation_is_validated_and_tested(jpeg, tmp_path):

@@ -17,6 +17,7 @@ import torch
 import torch.multiprocessing as mp
 
 from data.degradation import DegradationConfig, create_degradation
+from data.pairs import PairDegradation
 from loss import PixelLoss, contrastive_loss
 from model import create_model
 from model.moco import MoCo
@@ -45,7 +46,9 @@ def build_step(name: str, config: StepConfig, *, is_synchronised: bool = True) -
         moco=moco,
         pixel_loss=PixelLoss(),
         contrastive_loss=contrastive_loss,
-        degradation=create_degradation(DegradationConfig()),
+        pair_degradation=PairDegradation(
+            create_degradation(DegradationConfig()), 1, rank=distributed.rank(), world_size=distributed.world_size()
+        ),
         optimizer=torch.optim.SGD(model.parameters(), lr=1e-3),
         config=config,
         device=torch.device("cpu"),

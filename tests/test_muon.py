@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from data.degradation import DegradationConfig, create_degradation
+from data.pairs import PairDegradation
 from loss import PixelLoss, contrastive_loss
 from model import create_model
 from model.moco import MoCo
@@ -287,7 +288,7 @@ def train(rank: int = 0, world_size: int = 1) -> dict[str, Tensor]:
         moco=MoCo(model.encoder, queue_size=16),
         pixel_loss=PixelLoss(),
         contrastive_loss=contrastive_loss,
-        degradation=create_degradation(DegradationConfig()),
+        pair_degradation=PairDegradation(create_degradation(DegradationConfig()), 1, rank=rank, world_size=world_size),
         optimizer=Muon(*split_parameters(model, left_out=ENDS), lr=1.0),
         config=StepConfig(),
         device=torch.device("cpu"),

@@ -12,18 +12,16 @@ import main
 from data.crop_plan import draw_crops
 from data.degradation import (
     CDSRDegradation,
-    Degradation,
     DegradationConfig,
     Parameters,
     create_degradation,
 )
-from data.pairs import STREAM_PARAMETERS, STREAM_PARTNERS
+from data.pairs import STREAM_PARAMETERS, STREAM_PARTNERS, PairDegradation
 from data.resident import ResidentCrops
 from data.sources import open_source
 from data.training_set import TrainingSet, TrainingSetError
 from tests.test_data import PATCH, SIZES, batches_of, coordinates, loader_of, make_args, make_crops, truncate
 from tests.test_trainer import assert_same, final_state, photographs, rows, tiny
-from training.step import StepConfig, TrainingStep
 from utils.image import write_image
 
 __all__ = ["photographs"]
@@ -126,20 +124,6 @@ class Recorder(CDSRDegradation):
         return super().apply(hr, parameters, *rest)
 
 
-def make_step(degradation: Degradation, *, same_degradation: bool) -> TrainingStep:
-    weight = torch.nn.Parameter(torch.zeros(1))
-    return TrainingStep(
-        model=torch.nn.Identity(),
-        moco=None,
-        pixel_loss=None,
-        contrastive_loss=None,
-        degradation=degradation,
-        optimizer=torch.optim.SGD([weight]),
-        config=StepConfig(seed=7, same_degradation=same_degradation),
-        device=CPU,
-    )
-
-
 def same(first: Parameters, second: Parameters) -> list[bool]:
     """Whether each field is equal, in the order of the fields."""
     return [torch.equal(getattr(first, field.name), getattr(second, field.name)) for field in fields(first)]
@@ -150,7 +134,7 @@ def test_a_degradation_of_its_own_for_each_patch(config: DegradationConfig) -> N
     hr = torch.randint(0, 256, (5, 2, 3, 48, 48), generator=torch.Generator().manual_seed(0)).float()
     hr[:, 1] = hr[:, 0]  # so that only the degradations differ
     recorders = Recorder(config), Recorder(config)
-    alike, own = (make_step(recorder, same_degradation=i == 0) for i, recorder in enumerate(recorders))
+    alike, own = (PairDegradation(recorder, seed=7, same_degradation=i == 0) for i, recorder in enumerate(recorders))
     lr_alike, lr_own = alike.degrade(hr, 3), own.degrade(hr, 3)
     assert lr_own.shape == lr_alike.shape == (5, 2, 3, 24, 24)
     (_, shared), *more = recorders[0].applied
@@ -169,7 +153,7 @@ def test_without_noise_the_kernels_alone_tell_the_patches_apart() -> None:
         .expand(-1, 2, -1, -1, -1)
     )
     alike, own = (
-        make_step(create_degradation(DegradationConfig()), same_degradation=same).degrade(hr, 3)
+        PairDegradation(create_degradation(DegradationConfig()), seed=7, same_degradation=same).degrade(hr, 3)
         for same in (True, False)
     )
     assert torch.equal(alike[:, 0], alike[:, 1]) and torch.equal(alike[:, 0], own[:, 0])

@@ -11,7 +11,7 @@ import torch
 
 import main
 import test as command_line
-from data import build_batches, build_testset, open_images
+from data import build_batches, build_pair_degradation, build_testset, open_images
 from data.degradation import DegradationConfig, RealDegradation, create_degradation
 from data.degradation.downsample import bicubic_downsample
 from data.degradation.operations import ANTIALIASED, Blur, GaussianNoise, Jpeg, Noise, PoissonNoise, Resize, run
@@ -263,14 +263,14 @@ def test_resident_images_are_refused_which_no_worker_would_degrade(tmp_path: Pat
         write_image(tmp_path / "HR" / f"{index}.png", smooth(60, index).round().astype(np.uint8))
     args = make_args(tmp_path / "HR", degradation="real", sample_mode="bicubic", data_resident=True)
     with pytest.raises(ValueError, match="workers make the LR images of degradation real; leave it out"):
-        build_batches(args, open_images(args)[0], torch.device("cpu"))
+        build_batches(args, open_images(args)[0], build_pair_degradation(args), torch.device("cpu"))
 
 
 def test_ranks_share_out_what_is_drawn() -> None:
-    own = PairDegradation(real(), seed=3)
     hr = torch.stack([hr_of(smooth(32, seed)) for seed in range(8)]).reshape(4, 2, 3, 32, 32)
-    whole = own.degrade(hr, 5)
-    parts = [own.degrade(hr[2 * rank : 2 * rank + 2], 5, rank=rank, world_size=2) for rank in range(2)]
+    whole = PairDegradation(real(), seed=3).degrade(hr, 5)
+    ranks = [PairDegradation(real(), seed=3, rank=rank, world_size=2) for rank in range(2)]
+    parts = [own.degrade(share, 5) for own, share in zip(ranks, hr.chunk(2), strict=True)]
     assert torch.equal(torch.cat(parts), whole)
 
 

@@ -19,7 +19,8 @@ from torch import Tensor
 
 import main
 import test
-from data import build_degradation
+from data import build_degradation, build_pair_degradation
+from data.pairs import PairDegradation
 from loss import PixelLoss
 from model import MODELS, create_model, save_model
 from model.cdsr import CDSR, CDSRSize
@@ -304,9 +305,9 @@ def test_one_bad_loss_is_skipped_and_counted(photographs: Path, monkeypatch: pyt
 
 
 def test_a_skipped_step_leaves_the_batch_statistics(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = TrainingStep.degrade
+    original = PairDegradation.degrade
     monkeypatch.setattr(
-        TrainingStep,
+        PairDegradation,
         "degrade",
         lambda self, pairs, step: original(self, pairs, step) * (math.nan if step == 2 else 1),
     )
@@ -492,7 +493,7 @@ def test_one_device_or_graph_for_several_processes_is_refused(
     assert caplog.messages[-1] == "error: --device cpu:0 is one, and there are 2 processes: leave it out"
     args = parse_options([*words, "--cuda_graph"])
     with pytest.raises(ValueError, match="--cuda_graph is for one process, and there are 2: leave it out"):
-        build_training_step(args, build_degradation(args), torch.device("cuda"))
+        build_training_step(args, build_pair_degradation(args), torch.device("cuda"))
 
 
 def test_a_range_that_is_not_read_is_named(photographs: Path, caplog: pytest.LogCaptureFixture) -> None:

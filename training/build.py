@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from data.degradation import Degradation
+from data.pairs import PairDegradation
 from loss import PixelLoss, contrastive_loss
 from model import build_model, compile_model, init_model, load_model, variant_in
 from model.moco import MoCo
@@ -24,7 +25,10 @@ NUM_FITTED_KERNELS = 10_000
 
 
 def build_training_step(
-    args: argparse.Namespace, degradation: Degradation, device: torch.device, state: dict[str, Any] | None = None
+    args: argparse.Namespace,
+    pair_degradation: PairDegradation,
+    device: torch.device,
+    state: dict[str, Any] | None = None,
 ) -> TrainingStep:
     """Build the model and all that trains it, ready to take the state of a run where there is one."""
     if args.cuda_graph and device.type != "cuda":
@@ -32,7 +36,7 @@ def build_training_step(
     if args.cuda_graph and distributed.world_size() > 1:
         raise ValueError(f"--cuda_graph is for one process, and there are {distributed.world_size()}: leave it out")
     pixel_loss = PixelLoss(args.loss).to(device)
-    model = build_network(args, degradation, device, state)
+    model = build_network(args, pair_degradation.degradation, device, state)
     if args.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if args.sync_bn:
@@ -50,13 +54,11 @@ def build_training_step(
         weight_decay=args.weight_decay,
     )
     config = StepConfig(
-        seed=args.seed,
         precision=args.precision,
         channels_last=args.channels_last,
         c_weight=args.c_weight,
         d_weight=args.d_weight,
         patch=args.patch_size,
-        same_degradation=args.positive != "c",
         split_batch=args.split_batch,
         skip_threshold=args.skip_threshold,
         grad_clip=args.grad_clip,
@@ -67,7 +69,7 @@ def build_training_step(
         moco=moco,
         pixel_loss=pixel_loss,
         contrastive_loss=contrastive_loss,
-        degradation=degradation,
+        pair_degradation=pair_degradation,
         optimizer=optimizer,
         config=config,
         device=device,

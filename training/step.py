@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data.degradation import Degradation, Parameters
-from data.pairs import STREAM_PARAMETERS, STREAM_SHUFFLE, PairDegradation, Pairs
+from data.pairs import STREAM_SHUFFLE, PairDegradation, Pairs
 from model.moco import MoCo
 from model.network import Network
 from model.published import load_published, to_published
@@ -39,13 +38,11 @@ NO_KERNEL = "leave out --epochs_teacher and --d_weight, and --sv_mode for a non-
 class StepConfig:
     """The numbers of a step; `option.py` says what each means."""
 
-    seed: int = 1
     precision: str = "single"
     channels_last: bool = False
     patch: int | None = None  # LR pixels; what is more of a patch is the encoder's context
     c_weight: float = 1.0
     d_weight: float = 0.0
-    same_degradation: bool = True
     split_batch: int = 1
     skip_threshold: float = 1e8
     grad_clip: float | None = None
@@ -61,7 +58,7 @@ class TrainingStep:
             of the first patches alone.
         pixel_loss: compares (sr, hr) on the 0 to 255 scale.
         contrastive_loss: of the logits.
-        degradation: makes LR patches from HR patches.
+        pair_degradation: makes this rank's LR patches from its HR patches.
         optimizer: over the model's parameters.
         config: the numbers.
         device: where the model lives.
@@ -75,7 +72,7 @@ class TrainingStep:
         moco: MoCo | None,
         pixel_loss: nn.Module,
         contrastive_loss: Callable[[Tensor], Tensor],
-        degradation: Degradation,
+        pair_degradation: PairDegradation,
         optimizer: torch.optim.Optimizer,
         config: StepConfig,
         device: torch.device,
@@ -83,8 +80,7 @@ class TrainingStep:
     ) -> None:
         self.model, self.moco, self.ema = model, moco, ema
         self.pixel_loss, self.contrastive_loss = pixel_loss, contrastive_loss
-        self.pair_degradation = PairDegradation(degradation, config.seed, config.same_degradation)
-        self.optimizer = optimizer
+        self.pair_degradation, self.optimizer = pair_degradation, optimizer
         self.config, self.device = config, device
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "half")
@@ -111,7 +107,7 @@ class TrainingStep:
             hr_pairs = without_context(hr_pairs[:, :1], self.config.patch, zoom=self.model.scale)
             lr_pairs = None if lr_pairs is None else without_context(lr_pairs[:, :1], self.config.patch)
         if lr_pairs is None:
-            lr_pairs = self.degrade(hr_pairs, step)
+            lr_pairs = self.pair_degradation.degrade(hr_pairs, step)
         known = self._known(len(lr_pairs), step) if self._is_told(phase) else None
         before = [value.clone() for value in self.statistics]
         losses, keys = self._compute(lr_pairs, hr_pairs[:, 0], known, step, phase)
@@ -130,23 +126,13 @@ class TrainingStep:
             self.ema.update(self.model)
         return losses
 
-    def degrade(self, hr_pairs: Tensor, step: int) -> Tensor:
-        """Degrade pairs (B, 2, 3, P, P) in [0, 255], both patches alike or each in its own way."""
-        rank, world_size = distributed.rank(), distributed.world_size()
-        return self.pair_degradation.degrade(hr_pairs, step, rank=rank, world_size=world_size)
-
-    def draw(self, share: int, step: int, stream: int = STREAM_PARAMETERS) -> Parameters:
-        """This rank's share of the parameters of a step, for as many images."""
-        rank, world_size = distributed.rank(), distributed.world_size()
-        return self.pair_degradation.draw(share, step, stream, rank=rank, world_size=world_size)
-
     def _compute(
         self, lr_pairs: Tensor, hr: Tensor, known: KnownDegradation | None, step: int, phase: Phase
     ) -> Computed:
         """Clear the gradients, then losses, keys and gradients: plainly, or as a recorded CUDA graph."""
         if not self.config.cuda_graph:
             self._clear_gradients()
-            shuffle = generator_for(self.config.seed, step, STREAM_SHUFFLE)
+            shuffle = generator_for(self.pair_degradation.seed, step, STREAM_SHUFFLE)
             return self._backward(lr_pairs, hr, known, phase, shuffle)
         told = [] if known is None else [value for value in vars(known).values() if value is not None]
         inputs = [lr_pairs, hr, *told]
@@ -231,7 +217,7 @@ class TrainingStep:
     def _known(self, share: int, step: int) -> KnownDegradation:
         """The true degradations of this rank's patches of a step."""
         degradation = self.pair_degradation.degradation
-        known = degradation.known_degradation(self.draw(share, step))
+        known = degradation.known_degradation(self.pair_degradation.draw(share, step))
         if known is None:
             raise ValueError(f"--degradation {degradation.name} has no kernel to tell: {NO_KERNEL}")
         return known.to(self.device)
