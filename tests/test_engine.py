@@ -20,8 +20,9 @@ from option import parse_options
 from tests.test_trainer import RUN, assert_same, final_state, photographs, rows, tiny
 from training.ema import ExponentialMovingAverage
 from training.guard import MAX_SKIPPED_STEPS, SkipGuard
+from training.resume import match_layouts
 from training.schedule import Schedule
-from training.step import match_layouts, without_context
+from training.step import without_context
 from utils.device import has_fast_bf16
 
 __all__ = ["photographs"]

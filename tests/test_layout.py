@@ -48,7 +48,7 @@ INSIDE = {
     "evaluation": "codes figures plots lpips metrics results rowlog evaluate shard profiling probe strengths estimates "
     "sets embeddings report cards",
     "restore": "sources transparency plan duration restore",
-    "training": "schedule guard ema muon optimizers model_files validation recording step",
+    "training": "schedule guard ema muon optimizers model_files validation recording resume step",
 }
 
 

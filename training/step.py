@@ -19,6 +19,7 @@ from model.published import load_published, to_published
 from training.ema import ExponentialMovingAverage
 from training.guard import SkipGuard
 from training.recording import RecordedCall
+from training.resume import load_moco, load_optimizer
 from training.schedule import Phase
 from utils import distributed
 from utils.device import autocast
@@ -282,40 +283,6 @@ def without_context(patches: Tensor, side: int | None, zoom: int = 1) -> Tensor:
     start = (patches.shape[-1] // zoom - side) // 2 * zoom
     end = start + side * zoom
     return patches[..., start:end, start:end]
-
-
-def load_moco(moco: MoCo, state: dict[str, Any]) -> None:
-    """Go back to a saved key encoder and queue."""
-    try:
-        moco.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the state to resume does not fit momentum contrast ({str(error).splitlines()[-1].strip()}): give "
-            "--queue_size as the run had it"
-        ) from error
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], name: str | None) -> None:
-    """Go back to saved averages; decays, weight decay and the like stay as the options of today have them.
-
-    name: class of the optimiser that was saved; None: of an older state, which does not say it.
-    """
-    own_name = type(optimizer).__name__
-    if name not in (None, own_name):
-        raise ValueError(f"the state to resume is of the optimiser {name}, not {own_name}: give its --optimizer")
-    own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, values in zip(optimizer.param_groups, own, strict=True):
-        group.update(values)
-    match_layouts(optimizer)
-
-
-def match_layouts(optimizer: torch.optim.Optimizer) -> None:
-    """Lay the optimiser's averages out like their weights: a fused Adam walks through memory, and checks nothing."""
-    for weight, slot in optimizer.state.items():
-        for name, value in slot.items():
-            if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
-                slot[name] = torch.empty_like(weight).copy_(value)
 
 
 def _parts(batch_size: int, num_parts: int) -> Iterator[slice]:
