@@ -18,7 +18,7 @@ from model.variant import Variant, variant_of
 from training.ema import ExponentialMovingAverage
 from training.optimizers import OPTIMIZERS
 from training.schedule import Schedule
-from training.step import NO_KERNEL, StepConfig, TrainingStep
+from training.step import StepConfig, TrainingStep
 from utils import distributed
 
 NUM_FITTED_KERNELS = 10_000
@@ -99,7 +99,7 @@ def build_network(
     if isinstance(model, NonBlind):
         tell_kernels(model, degradation)
     elif args.epochs_teacher or args.d_weight:
-        require_kernel(degradation)
+        degradation.require_known(degradation.draw(1, torch.Generator()))  # before an epoch is spent on it
     if (args.epochs_teacher or args.d_weight) and model.encoder.head is None:
         raise ValueError("the weights have no head, which --epochs_teacher and --d_weight take: leave these out")
     if resumed:  # its weights replace those to start from, whose file may be gone
@@ -122,16 +122,7 @@ def starting_variant(args: argparse.Namespace) -> Variant | None:
 def tell_kernels(model: NonBlind, degradation: Degradation) -> None:
     """Show a non-blind model kernels of the training to come, the same ones in every run of these options."""
     parameters = degradation.draw(NUM_FITTED_KERNELS, torch.Generator().manual_seed(0))
-    known_degradation = degradation.known_degradation(parameters)
-    if known_degradation is None:
-        raise ValueError("an oracle is told one kernel an image: give --sv_mode 0, or --model CDSR")
-    model.fit_kernels(known_degradation.kernels)
-
-
-def require_kernel(degradation: Degradation) -> None:
-    """Refuse, with a ValueError, what cannot be told to a teacher or a head, before an epoch is spent on it."""
-    if degradation.known_degradation(degradation.draw(1, torch.Generator())) is None:
-        raise ValueError(f"--degradation {degradation.name} has no kernel to tell: {NO_KERNEL}")
+    model.fit_kernels(degradation.require_known(parameters).kernels)
 
 
 def build_schedule(args: argparse.Namespace, *, is_contrastive: bool = True) -> Schedule:

@@ -32,8 +32,6 @@ Computed = tuple[dict[str, Tensor], Tensor | None]
 STATISTICS = ("running_mean", "running_var")
 """Ends of the names of batch statistics."""
 
-NO_KERNEL = "leave out --epochs_teacher and --d_weight, and --sv_mode for a non-blind model"
-
 
 @dataclass(frozen=True)
 class StepConfig:
@@ -217,11 +215,8 @@ class TrainingStep:
 
     def _known(self, share: int, step: int) -> KnownDegradation:
         """The true degradations of this rank's patches of a step."""
-        degradation = self.pair_degradation.degradation
-        known = degradation.known_degradation(self.pair_degradation.draw(share, step))
-        if known is None:
-            raise ValueError(f"--degradation {degradation.name} has no kernel to tell: {NO_KERNEL}")
-        return known.to(self.device)
+        parameters = self.pair_degradation.draw(share, step)
+        return self.pair_degradation.degradation.require_known(parameters).to(self.device)
 
     def _update(self, bad: Tensor, learning_rate: float) -> None:
         """Step the optimiser unless the step is bad; a fused one decides on the device."""

@@ -144,6 +144,16 @@ class Degradation(ABC):
         """What a model may be told of images under these parameters; None where it is no one kernel and noise level."""
         return None
 
+    def require_known(self, parameters: Any) -> KnownDegradation:
+        """As `known_degradation`; ValueError where it is no one kernel and noise level."""
+        known = self.known_degradation(parameters)
+        if known is None:
+            raise ValueError(
+                f"--degradation {self.name} has no kernel to tell: leave out --epochs_teacher and --d_weight, and "
+                "--sv_mode for a non-blind model"
+            )
+        return known
+
     def describe(self) -> dict[str, Any]:
         """Every option that was given or resolved, for JSON: what a checkpoint says that it was trained for."""
         given = {name: value for name, value in asdict(self.config).items() if value is not None}
