@@ -445,11 +445,11 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         parse_loss(args.loss)
         parse_range(args.data_range)
         check_options(args)
-        config = build_degradation(args).config
+        degradation = build_degradation(args)
     except ValueError as error:
         parser.error(str(error))
     tile = ("auto" if args.dir_demo else 0) if args.tile is None else args.tile
-    return args.replace(sample_mode=config.downsampling, tile=tile)
+    return args.replace(sample_mode=degradation.downsampling, tile=tile)
 
 
 def _given(parser: argparse.ArgumentParser, argv: Sequence[str], names: Iterable[str]) -> frozenset[str]:

@@ -118,7 +118,7 @@ def warn_of_overruled(args: Options, protocol: Protocol) -> None:
     is_own = args.degradation == config.degradation
     is_overruled = {
         "degradation": not is_own,
-        "sample_mode": is_own and args.sample_mode != config.downsampling,
+        "sample_mode": is_own and args.sample_mode != protocol.degradation().downsampling,
         "blur_kernel": args.blur_kernel != config.blur_kernel,
         "theta": not args.names_kernel,
     }

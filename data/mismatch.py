@@ -29,7 +29,7 @@ def mismatches(trained_for: Mapping[str, Any], protocol: Protocol) -> list[str]:
         for title, ours, theirs in (
             ("degradation", trained.degradation, tested.degradation),
             ("scale", trained.scale, tested.scale),
-            ("sample_mode", trained.downsampling, tested.downsampling),
+            ("sample_mode", degradation.downsampling, protocol.degradation().downsampling),
             ("kernels of side", trained.blur_kernel, tested.blur_kernel),
         )
         if ours != theirs

@@ -125,7 +125,7 @@ class Protocol:
             "scale": self.scale,
             "noise": self.noise,
             "noise_seed": self.noise_seed,
-            "sample_mode": config.downsampling,
+            "sample_mode": self.degradation().downsampling,
             "blur_kernel": config.blur_kernel,
             "hr": "upper-left crop to a multiple of the scale",
             "test_kernels": [

@@ -121,7 +121,8 @@ def get_protocol(name: str, scale: int, noise: float = 0.0, sv_mode: int = 0) ->
     if name not in PROTOCOLS:
         raise ValueError(f"--protocol {name}: choose one of {', '.join(PROTOCOLS)}")
     entry = PROTOCOLS[name]
-    config = DegradationConfig(degradation=entry.degradation.name, scale=scale, noise=noise, sv_mode=sv_mode)
+    options = DegradationConfig(degradation=entry.degradation.name, scale=scale, noise=noise, sv_mode=sv_mode)
+    config = create_degradation(options).config  # checked
     if sv_mode:
         if not entry.single_kernels(scale):
             raise ValueError(f"--sv_mode {sv_mode} is a mode of cdsr-sv, not of {name}: leave out one of the two")
@@ -135,12 +136,14 @@ def protocol_of_kernel(config: DegradationConfig) -> Protocol:
     A kernel of protocol cdsr, or a mode of cdsr-sv, is that protocol cut down to it, and prepared files are used;
     any other is `cdsr-kernel` or `dasr-kernel`, made on the fly. ValueError where config names no kernel.
     """
-    test_kernel = create_degradation(config).fixed_kernel
+    degradation = create_degradation(config)
+    test_kernel = degradation.fixed_kernel
     if test_kernel is None:
-        raise ValueError(f"no kernel is given: give {config.kernel_choices}, or --protocol")
-    sampling = attrgetter("degradation", "downsampling", "blur_kernel")
+        raise ValueError(f"no kernel is given: give {degradation.kernel_choices}, or --protocol")
+    sampling = attrgetter("name", "downsampling", "config.blur_kernel")
     for name, entry in PROTOCOLS.items():
-        if sampling(config) == sampling(DegradationConfig(degradation=entry.degradation.name, scale=config.scale)):
+        usual = create_degradation(DegradationConfig(degradation=entry.degradation.name, scale=config.scale))
+        if sampling(degradation) == sampling(usual):
             for known in entry.single_kernels(config.scale):
                 if _is_same(known, test_kernel):
                     return Protocol(name, config, (known,), entry.layout)

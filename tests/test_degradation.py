@@ -511,7 +511,7 @@ def test_a_generator_seed_gives_the_same_draws():
 )
 def test_contradictions_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        DegradationConfig(**options)
+        create_degradation(DegradationConfig(**options))
 
 
 def variances(**options: object) -> tuple[float, float] | None:
@@ -522,8 +522,8 @@ def test_what_is_not_given_is_the_convention_s_own():
     assert variances(scale=2) == pytest.approx((0.35, 5))
     assert variances(scale=4, blur_type="iso_gaussian") == (0.2**2, 4**2)
     assert variances(degradation="dasr", scale=4) == (0.2**2, 4**2)
-    assert DegradationConfig().downsampling == "s-fold"
-    assert DegradationConfig(degradation="dasr").downsampling == "bicubic"
+    assert gaussian().downsampling == "s-fold"
+    assert gaussian(degradation="dasr").downsampling == "bicubic"
 
 
 def fixed(**options: object) -> tuple[float, float, float]:
@@ -609,4 +609,4 @@ def test_another_degradation_is_validated_and_tested(jpeg, tmp_path):
 )
 def test_another_degradation_refuses_the_flags_of_others(jpeg, options, message):
     with pytest.raises(ValueError, match=message):
-        DegradationConfig(degradation="jpeg", **options)
+        create_degradation(DegradationConfig(degradation="jpeg", **options))

@@ -59,7 +59,7 @@ class BoxDegradation(Degradation):
         return lr.reshape(*image.shape[:-2], *lr.shape[-2:])
 ''',
         "data/degradation/__init__.py": [
-            ("from data.degradation.base import", "from data.degradation.box import BoxDegradation"),
+            ("from data.degradation.cdsr import", "from data.degradation.box import BoxDegradation"),
             ("register(DASRDegradation)", "register(BoxDegradation)"),
         ],
     },

@@ -126,7 +126,7 @@ def test_dasr_s_recipes_are_the_published_ranges(scale: int) -> None:
     given = DegradationConfig(**{name: value for name, value in vars(args).items() if name in config})
     for options in (given, replace(given, sig_min=None, sig_max=None)):
         assert create_degradation(options).variance_range == (0.2**2, scale**2)
-    assert (given.downsampling, given.noise) == ("bicubic", 0)
+    assert (args.sample_mode, args.noise) == ("bicubic", 0)
     assert args.freeze_epoch == args.epochs_encoder + args.epochs_sr == 600  # never frozen
 
 

@@ -179,7 +179,7 @@ def test_sides_that_the_scale_does_not_divide_are_rounded_up() -> None:
 )
 def test_flags_of_other_degradations_are_refused(options: dict) -> None:
     with pytest.raises(ValueError, match="real"):
-        DegradationConfig(degradation="real", **options)
+        create_degradation(DegradationConfig(degradation="real", **options))
 
 
 # --- what a model is told

@@ -4,17 +4,15 @@ A degradation is one file with one class. `data/degradation/__init__.py` registe
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from data.degradation.config import DegradationConfig, choose
 from utils.known_degradation import KnownDegradation
-
-if TYPE_CHECKING:
-    from data.degradation.config import DegradationConfig
 
 Generators = torch.Generator | Sequence[torch.Generator]  # one for a batch, or one for each of its images
 
@@ -67,13 +65,20 @@ class Degradation(ABC):
     has_matlab_baseline: ClassVar[bool] = False  # whether its papers compare with MATLAB's bicubic, not PyTorch's
     runs_in_workers: ClassVar[bool] = False  # whether the loader's workers degrade: the CPU's work, image by image
 
-    def __init__(self, config: "DegradationConfig") -> None:
+    def __init__(self, config: DegradationConfig) -> None:
         self.config = config
+        self._check_kernel()
+        self.check()
 
     @property
     @abstractmethod
     def default_protocol(self) -> str:
         """The test protocol that fits these options."""
+
+    @property
+    def downsampling(self) -> str:
+        """The resolved sample_mode."""
+        return self.config.sample_mode or self.sample_mode
 
     @property
     def min_lr_side(self) -> int:
@@ -91,6 +96,11 @@ class Degradation(ABC):
         return None
 
     @property
+    def kernel_choices(self) -> str:
+        """The flags that name one fixed kernel, for a message."""
+        return ", or ".join(map(_join, self.kernel_flags)) or "no kernel"
+
+    @property
     def unread_ranges(self) -> tuple[str, ...]:
         """Flags of ranges that its random kernels do not come from."""
         return ()
@@ -104,12 +114,12 @@ class Degradation(ABC):
         """Raise ValueError for what its options cannot mean in a training; `check` is for all uses."""
         if self.fixed_kernel is not None and not self.config.sv_mode:
             raise ValueError(
-                f"{self.config.kernel_choices}, name one kernel, for tests: a training draws kernels from a range; "
+                f"{self.kernel_choices}, name one kernel, for tests: a training draws kernels from a range; "
                 "leave them out"
             )
 
     def check(self) -> None:
-        """Raise ValueError for what its options cannot mean here; `DegradationConfig` checks the rest."""
+        """Raise ValueError for what its options cannot mean here; `DegradationConfig` checks each of them."""
         if self.config.unblurred and (self.variance_range is None or self.config.sv_mode):
             raise ValueError(
                 f"--unblurred {self.config.unblurred} takes the place of one Gaussian kernel an image: give "
@@ -121,6 +131,24 @@ class Degradation(ABC):
                 f"degradation {self.name} has no sv_mode {self.config.sv_mode}, that is, no spatially variant blur: "
                 f"give --sv_mode 0, or --degradation {variant}"
             )
+
+    def _check_kernel(self) -> None:
+        config = self.config
+        for kind in DEGRADATIONS.values():
+            for flags in kind.kernel_flags:
+                if flags not in self.kernel_flags and any(getattr(config, flag) is not None for flag in flags):
+                    raise ValueError(
+                        f"{_join(flags)} of degradation {kind.name}: {self.name} takes {self.kernel_choices}"
+                    )
+        chosen = [flags for flags in self.kernel_flags if any(getattr(config, flag) is not None for flag in flags)]
+        if len(chosen) > 1:
+            raise ValueError(f"{_join(chosen[0])} as well as {_join(chosen[1])}: these are two kernels; give one")
+        if chosen and any(getattr(config, flag) is None for flag in chosen[0]):
+            raise ValueError(f"{_join(chosen[0])} go together: give both widths of the kernel")
+        if chosen and config.sv_mode:
+            raise ValueError(f"{_join(chosen[0])} as well as --sv_mode {config.sv_mode}: one kernel, or many; give one")
+        if config.sig is not None and config.theta is not None:
+            raise ValueError("--theta turns an anisotropic kernel, and that of --sig is round: leave it out")
 
     @abstractmethod
     def draw(self, batch_size: int, generator: torch.Generator) -> Parameters:
@@ -157,7 +185,7 @@ class Degradation(ABC):
     def describe(self) -> dict[str, Any]:
         """Every option that was given or resolved, for JSON: what a checkpoint says that it was trained for."""
         given = {name: value for name, value in asdict(self.config).items() if value is not None}
-        return given | {"sample_mode": self.config.downsampling}
+        return given | {"sample_mode": self.downsampling}
 
 
 DEGRADATIONS: dict[str, type[Degradation]] = {}
@@ -169,6 +197,25 @@ def register(degradation: type[Degradation]) -> None:
     DEGRADATIONS[degradation.name] = degradation
 
 
-def create_degradation(config: "DegradationConfig") -> Degradation:
-    """The degradation that the options describe."""
+def create_degradation(config: DegradationConfig) -> Degradation:
+    """The degradation that the options describe. ValueError names the flags of a contradiction."""
+    choose("degradation", config.degradation, tuple(DEGRADATIONS))
     return DEGRADATIONS[config.degradation](config)
+
+
+def described_degradation(description: Mapping[str, Any]) -> Degradation | None:
+    """Read what `Degradation.describe` said, as a checkpoint keeps it among other things; None where that is nothing.
+
+    Raises:
+        ValueError: there is no such degradation.
+    """
+    names = {field.name for field in fields(DegradationConfig)}
+    known = {name: value for name, value in description.items() if name in names}
+    try:
+        return create_degradation(DegradationConfig(**known)) if "degradation" in known else None
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+def _join(flags: tuple[str, ...]) -> str:
+    return " and ".join(f"--{flag}" for flag in flags)

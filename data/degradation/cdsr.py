@@ -61,7 +61,7 @@ class CDSRDegradation(GaussianDegradation):
 
     def check(self) -> None:
         super().check()
-        if self.config.sv_mode and self.config.downsampling != "s-fold":
+        if self.config.sv_mode and self.downsampling != "s-fold":
             raise ValueError(
                 f"--sv_mode {self.config.sv_mode} takes s-fold downsampling: give --sample_mode s-fold or --sv_mode 0"
             )

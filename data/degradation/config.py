@@ -1,11 +1,8 @@
-"""The options of a degradation, named as the flags of the command line, and the only checks of them."""
+"""The options of a degradation, named as the flags of the command line, each checked by itself."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
-
-from data.degradation.base import DEGRADATIONS, Degradation, create_degradation
 
 BLUR_TYPES = ("aniso_gaussian", "iso_gaussian")
 SAMPLE_MODES = ("s-fold", "bicubic")
@@ -15,7 +12,8 @@ SV_MODES = tuple(range(7))
 
 @dataclass(frozen=True, kw_only=True)
 class DegradationConfig:
-    """Options of a degradation. None is the convention's own value. ValueError names the flags of a contradiction.
+    """Options of a degradation. None is the convention's own value. ValueError names the flag of a value out of range;
+    what a convention cannot mean by them, its `Degradation` says.
 
     sig_min, sig_max, lambda_min, lambda_max: ranges of random kernels (training); None: the published ones.
     sig, or sig1, sig2 and theta, or lambda_1, lambda_2 and theta: one fixed kernel (tests), in the units of the
@@ -45,12 +43,11 @@ class DegradationConfig:
     sv_mode: int = 0
 
     def __post_init__(self) -> None:
-        """Check every option, alone and together."""
-        _choose("degradation", self.degradation, tuple(DEGRADATIONS))
-        _choose("scale", self.scale, SCALES)
-        _choose("blur_type", self.blur_type, BLUR_TYPES)
-        _choose("sample_mode", self.sample_mode, (None, *SAMPLE_MODES))
-        _choose("sv_mode", self.sv_mode, SV_MODES)
+        """Check every option."""
+        choose("scale", self.scale, SCALES)
+        choose("blur_type", self.blur_type, BLUR_TYPES)
+        choose("sample_mode", self.sample_mode, (None, *SAMPLE_MODES))
+        choose("sv_mode", self.sv_mode, SV_MODES)
         if self.blur_kernel % 2 == 0:
             raise ValueError(f"--blur_kernel {self.blur_kernel} is even: give an odd size, such as 21")
         if self.blur_kernel < self.scale:
@@ -68,56 +65,9 @@ class DegradationConfig:
             smallest, largest = getattr(self, low), getattr(self, high)
             if smallest is not None and largest is not None and smallest > largest:
                 raise ValueError(f"--{low} {smallest} is above --{high} {largest}")
-        self._check_kernel()
-        create_degradation(self).check()
-
-    @property
-    def downsampling(self) -> str:
-        """The resolved sample_mode."""
-        return self.sample_mode or DEGRADATIONS[self.degradation].sample_mode
-
-    @property
-    def kernel_choices(self) -> str:
-        """The flags that name one fixed kernel, for a message."""
-        return ", or ".join(map(_join, DEGRADATIONS[self.degradation].kernel_flags)) or "no kernel"
-
-    def _check_kernel(self) -> None:
-        own = DEGRADATIONS[self.degradation].kernel_flags
-        for kind in DEGRADATIONS.values():
-            for flags in kind.kernel_flags:
-                if flags not in own and any(getattr(self, flag) is not None for flag in flags):
-                    raise ValueError(
-                        f"{_join(flags)} of degradation {kind.name}: {self.degradation} takes {self.kernel_choices}"
-                    )
-        chosen = [flags for flags in own if any(getattr(self, flag) is not None for flag in flags)]
-        if len(chosen) > 1:
-            raise ValueError(f"{_join(chosen[0])} as well as {_join(chosen[1])}: these are two kernels; give one")
-        if chosen and any(getattr(self, flag) is None for flag in chosen[0]):
-            raise ValueError(f"{_join(chosen[0])} go together: give both widths of the kernel")
-        if chosen and self.sv_mode:
-            raise ValueError(f"{_join(chosen[0])} as well as --sv_mode {self.sv_mode}: one kernel, or many; give one")
-        if self.sig is not None and self.theta is not None:
-            raise ValueError("--theta turns an anisotropic kernel, and that of --sig is round: leave it out")
 
 
-def described_degradation(description: Mapping[str, Any]) -> Degradation | None:
-    """Read what `Degradation.describe` said, as a checkpoint keeps it among other things; None where that is nothing.
-
-    Raises:
-        ValueError: there is no such degradation.
-    """
-    names = {field.name for field in fields(DegradationConfig)}
-    known = {name: value for name, value in description.items() if name in names}
-    try:
-        return create_degradation(DegradationConfig(**known)) if "degradation" in known else None
-    except TypeError as error:
-        raise ValueError(str(error)) from error
-
-
-def _choose(name: str, value: Any, known: tuple[Any, ...]) -> None:
+def choose(name: str, value: Any, known: tuple[Any, ...]) -> None:
+    """Raise a ValueError that lists what is known, where a value is not."""
     if value not in known:
         raise ValueError(f"--{name} {value}: choose one of {', '.join(str(one) for one in known if one is not None)}")
-
-
-def _join(flags: tuple[str, ...]) -> str:
-    return " and ".join(f"--{flag}" for flag in flags)

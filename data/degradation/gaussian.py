@@ -95,7 +95,7 @@ class GaussianDegradation(Degradation):
 
     @property
     def grid_shift(self) -> int:
-        is_shifted = self.is_centred_for_s_fold and self.config.downsampling == "s-fold"
+        is_shifted = self.is_centred_for_s_fold and self.downsampling == "s-fold"
         return 1 - self.config.scale if is_shifted else 0
 
     @property
@@ -120,7 +120,7 @@ class GaussianDegradation(Degradation):
     def check_training(self) -> None:
         super().check_training()
         largest = BICUBIC_SUPPORT * self.config.scale - self.grid_shift
-        if self.config.unblurred and self.config.downsampling == "s-fold" and self.config.blur_kernel < largest:
+        if self.config.unblurred and self.downsampling == "s-fold" and self.config.blur_kernel < largest:
             raise ValueError(
                 f"--unblurred: --blur_kernel {self.config.blur_kernel} cuts the kernel of bicubic reduction off; give "
                 f"{largest} or more"
@@ -164,7 +164,7 @@ class GaussianDegradation(Degradation):
         kernels = self.kernels(parameters.variance_1, parameters.variance_2, parameters.theta)
         if not parameters.is_unblurred.any():
             return kernels
-        if self.config.downsampling == "bicubic":  # which follows; before it, no blur is a delta
+        if self.downsampling == "bicubic":  # which follows; before it, no blur is a delta
             none = self.kernels(*torch.zeros(3, dtype=torch.float64))
         else:
             none = bicubic_kernel(self.config.scale, size=self.config.blur_kernel, corner=-self.grid_shift)
@@ -186,7 +186,7 @@ class GaussianDegradation(Degradation):
         if len(parameters) != len(hr):
             raise ValueError(f"{len(hr)} images with parameters for {len(parameters)}: give one row for each")
         planes = hr.reshape(len(hr), -1, *hr.shape[-2:])  # (B, N*C, H, W)
-        is_bicubic = self.config.downsampling == "bicubic"
+        is_bicubic = self.downsampling == "bicubic"
         lr = self.blur(planes, parameters, stride=1 if is_bicubic else self.config.scale)
         if is_bicubic:
             lr = bicubic_downsample(lr, self.config.scale, edges="replicate")

@@ -62,8 +62,8 @@ class RealDegradation(Degradation):
         names = ("noise", "sig_min", "sig_max", "lambda_min", "lambda_max")
         if given := [f"--{name}" for name in names if getattr(self.config, name)]:
             raise ValueError(f"{' and '.join(given)}: degradation real draws blur and noise by itself; leave it out")
-        if self.config.downsampling != self.sample_mode:
-            raise ValueError(f"--sample_mode {self.config.downsampling}: degradation real resizes in ways of its own")
+        if self.downsampling != self.sample_mode:
+            raise ValueError(f"--sample_mode {self.downsampling}: degradation real resizes in ways of its own")
         if self.config.blur_kernel < SMALLEST_SIDE:
             raise ValueError(f"--blur_kernel {self.config.blur_kernel}: degradation real takes {SMALLEST_SIDE} or more")
 
