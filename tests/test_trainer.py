@@ -512,7 +512,7 @@ def test_a_range_that_is_not_read_is_named(photographs: Path, caplog: pytest.Log
         ("--decay_type step --gamma_sr 0.2 --lr_decay_sr 3 --lr_encoder 1e-4", []),
         ("--epochs_encoder -1 --lr_encoder 1e-4 --batch_encoder 8", ["--batch_encoder", "--lr_encoder"]),
         ("--sync_bn", ["--sync_bn"]),
-        ("--self_ensemble --protocol cdsr --theta 1 --tile 64", ["--protocol", "--self_ensemble", "--theta"]),
+        ("--self_ensemble --protocol cdsr --theta 1 --tile 64", ["--protocol", "--self_ensemble", "--theta", "--tile"]),
     ],
 )
 def test_an_option_that_is_not_read_is_named(
