@@ -24,7 +24,7 @@ from evaluation.metrics import METRICS
 from inference.backend import BACKENDS
 from inference.tiles import MIN_TILE
 from loss import parse_loss
-from model import MODELS, check_options
+from model import MODELS, network_of, usual_variant
 from model.moco import MOMENTUM, NEGATIVES, QUEUE_SIZE, TEMPERATURE
 from model.variant import LPE_KINDS
 from recipes import RECIPES
@@ -444,7 +444,6 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
     try:
         parse_loss(args.loss)
         parse_range(args.data_range)
-        check_options(args)
         degradation = build_degradation(args)
     except ValueError as error:
         parser.error(str(error))
@@ -462,6 +461,8 @@ def _given(parser: argparse.ArgumentParser, argv: Sequence[str], names: Iterable
 def contradictions(args: Options) -> list[str]:
     """List what cannot be meant, in words for the user."""
     scale = RECIPES[args.template].options.get("scale", args.scale) if args.template else args.scale
+    network = network_of(args.model)
+    has_head = usual_variant(args.model).head if args.head is None else args.head
     rules = [
         (
             args.scale != scale,
@@ -497,6 +498,32 @@ def contradictions(args: Options) -> list[str]:
         (
             args.dir_demo and args.suffix == "" and not args.results,
             "--suffix '' gives results the names of their images: give --results, a folder of their own",
+        ),
+        (
+            network.is_non_blind and args.dir_demo,
+            f"--model {args.model} is told the true kernel, and nobody knows that of your images: take CDSR or CDSR_S",
+        ),
+        (
+            network.is_non_blind and (args.sv_mode or args.protocol == "cdsr-sv"),
+            f"--model {args.model} is told one kernel an image, and spatially variant blur has many: take CDSR or "
+            "CDSR_S",
+        ),
+        (
+            network.is_non_blind and args.self_ensemble,
+            f"--self_ensemble turns the image, not the kernel told to {args.model}: leave it out",
+        ),
+        (
+            network.is_trainable and not network.is_contrastive and args.epochs_encoder > 0,
+            f"--epochs_encoder {args.epochs_encoder}: {args.model} has no encoder to train first; give -1",
+        ),
+        (
+            (args.epochs_teacher or args.d_weight) and not (network.has_variants and has_head),
+            f"--epochs_teacher and --d_weight take a model whose code is made of a degradation: give --head, or leave "
+            f"them out for {args.model}",
+        ),
+        (
+            args.compression and not has_head,
+            "--compression is read by a head: give --head, or leave it out",
         ),
         *(
             (not args.dir_demo and name in args.given, f"--{name} is for your own images (--dir_demo): leave it out")

@@ -43,7 +43,7 @@ INSIDE = {
     "data": "degradation lmdb sources data_range crop_plan pairs protocol protocols samples mismatch test_sets "
     "training_set resident validation",
     "model": "sync_norm common network degradation_head variant csc rrdb residual autocorrelation dasr_encoder lpe "
-    "encoder dynamic_conv dqa bicubic cdsr dasr oracle unconditional moco published spandrel pretrained",
+    "encoder dynamic_conv dqa bicubic cdsr dasr oracle unconditional moco published spandrel registry files pretrained",
     "inference": "tiles memory backend upscaler export",
     "evaluation": "codes figures plots lpips metrics results rowlog evaluate shard profiling probe strengths estimates "
     "sets embeddings report cards",
