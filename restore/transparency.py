@@ -43,4 +43,5 @@ def enlarge_alpha(alpha: np.ndarray, size: tuple[int, int], dtype: np.dtype) -> 
     """Enlarge alpha (H, W) bicubically to (height, width), uint8 or uint16, in the depth of `dtype`."""
     top = np.iinfo(dtype).max
     larger = cv2.resize(alpha.astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)
-    return (larger * (top / np.iinfo(alpha.dtype).max)).round().clip(0, top).astype(dtype)
+    np.multiply(larger, top / np.iinfo(alpha.dtype).max, out=larger)  # in place: the result is large
+    return larger.round(out=larger).clip(0, top, out=larger).astype(dtype)

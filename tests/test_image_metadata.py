@@ -4,6 +4,7 @@ import io
 import itertools
 import struct
 import time
+import tracemalloc
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from PIL import Image as PILImage
 
 from option import FORMATS
 from restore.plan import losses, suffix_for
-from restore.transparency import bleed
+from restore.transparency import bleed, enlarge_alpha
 from tests.test_image import save_pil
 from utils.image import (
     FILE_FORMATS,
@@ -204,6 +205,31 @@ def test_colour_bleeds_under_what_is_transparent():
     np.testing.assert_allclose(filled[15:20, 20:30], np.broadcast_to([200.0, 100, 50], (5, 10, 3)), atol=8)
     assert filled[alpha == 0].min() > 40  # no black is left to grow into the edges
     assert np.array_equal(bleed(colour, np.zeros_like(alpha)), colour)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_what_lies_on_a_background_is_the_same_and_takes_little_memory(channels, bits):
+    image = Image(random_pixels(channels, bits, 500, 300))
+    opacity = image.pixels[:, :, -1:].astype(np.float32) / image.top
+    expected = (image.colour * opacity + 0.9 * image.top * (1 - opacity)).round()
+    tracemalloc.start()
+    flat = image.flatten(0.9).pixels
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(flat, expected) and flat.dtype == image.pixels.dtype
+    assert peak < 3.5 * image.pixels.nbytes
+
+
+def test_enlarged_alpha_is_cut_at_its_ends_and_takes_little_memory():
+    alpha = random_pixels(1, 8, 300, 200)[:, :, 0]
+    tracemalloc.start()
+    larger = enlarge_alpha(alpha, (900, 600), np.dtype(np.uint16))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    plain = cv2.resize(alpha.astype(np.float32), (600, 900), interpolation=cv2.INTER_CUBIC)
+    assert np.array_equal(larger, (plain * 257).round().clip(0, 65535))
+    assert peak < 8 * larger.size  # bytes
 
 
 @pytest.mark.parametrize(

@@ -294,16 +294,15 @@ def test_the_upload_at_work_stays(service):
         service.upscale(image, "CDSR_S", 2)
 
 
-@pytest.mark.parametrize(("channels", "bits"), [(1, 8), (2, 16), (3, 16), (4, 8)])
-def test_a_view_takes_little_memory(service, channels, bits):
-    """Views of large results of any kind are shrunk before they are turned into 8-bit RGB."""
+@pytest.mark.parametrize(("channels", "bits"), [(1, 8), (2, 16), (3, 16), (4, 8), (4, 16)])
+def test_a_view_takes_little_memory(channels, bits):
     image = PixelImage(random_pixels(channels, bits, 900, 1000))
     tracemalloc.start()
     shown = _view(image, 100)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert shown.shape == (90, 100, 3) and shown.dtype == np.uint8
-    assert peak < 6 * 900 * 1000  # bytes
+    assert peak < 11 * 900 * 1000  # bytes: without transparency in 16 bits, and in 8
     assert np.array_equal(_view(image, 2000), image.flatten(BACKGROUND).rgb)
 
 

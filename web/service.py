@@ -36,9 +36,6 @@ BLUR_ONLY = " (blur only)"
 VIEW_SIDE = 2000
 """Longest side of what the page shows, in pixels; downloads are whole."""
 
-BAND = 64
-"""Rows that are made ready to be shown at a time."""
-
 KEEP_SECONDS = 3600
 """How long files of a visitor stay."""
 
@@ -254,13 +251,7 @@ def _cause(error: ValueError, path: Path) -> str:
 
 def _view(image: Image, side: int) -> np.ndarray:
     """(H, W, 3) uint8, shrunk to at most `side` pixels a side."""
-    if image.pixels.dtype == np.uint8 and image.pixels.shape[2] == 3:
-        shown = image.pixels
-    else:  # a band at a time: what takes transparency away takes memory
-        shown = np.empty((*image.pixels.shape[:2], 3), np.uint8)
-        for top in range(0, len(shown), BAND):
-            rows = slice(top, top + BAND)
-            shown[rows] = Image(image.pixels[rows]).flatten(BACKGROUND).rgb
+    shown = image.flatten(BACKGROUND).rgb
     ratio = side / max(shown.shape)
     size = [max(round(length * ratio), 1) for length in shown.shape[1::-1]]
     return cv2.resize(shown, size, interpolation=cv2.INTER_AREA) if ratio < 1 else shown

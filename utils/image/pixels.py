@@ -1,10 +1,18 @@
 """An image in memory: pixels of any kind with their metadata, and 8-bit RGB as tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+
+BAND = 64
+"""Rows converted at a time, because values in between take several times the memory of the image."""
+
+
+def row_bands(height: int) -> Iterator[slice]:
+    """Divide the rows of an image into bands."""
+    return (slice(top, top + BAND) for top in range(0, height, BAND))
 
 
 @dataclass(frozen=True)
@@ -55,14 +63,21 @@ class Image:
         """The same image without alpha, over a background of a grey in [0, 1]; itself if it has no alpha."""
         if self.alpha is None:
             return self
-        opacity = self.alpha[:, :, None].astype(np.float32) / self.top
-        flat = self.colour * opacity + background * self.top * (1 - opacity)
-        return replace(self, pixels=flat.round().astype(self.pixels.dtype))
+        flat = np.empty(self.colour.shape, self.pixels.dtype)
+        for rows in row_bands(len(flat)):
+            opacity = self.alpha[rows, :, None].astype(np.float32) / self.top
+            flat[rows] = (self.colour[rows] * opacity + background * self.top * (1 - opacity)).round()
+        return replace(self, pixels=flat)
 
 
 def to_8_bit(pixels: np.ndarray) -> np.ndarray:
     """Round uint16 to uint8, to nearest: 257 = 65535 / 255. uint8 stays as it is."""
-    return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if pixels.dtype == np.uint8:
+        return pixels
+    rounded = np.empty(pixels.shape, np.uint8)
+    for rows in row_bands(len(pixels)):
+        rounded[rows] = (pixels[rows].astype(np.uint32) + 128) // 257
+    return rounded
 
 
 def middle(image: np.ndarray, height: int, width: int) -> np.ndarray:
