@@ -221,6 +221,18 @@ def test_what_lies_on_a_background_is_the_same_and_takes_little_memory(channels,
     assert peak < 3.5 * image.pixels.nbytes
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_16_bit_png_is_written_in_parts_and_little_memory(tmp_path, channels):
+    image = Image(random_pixels(channels, 16, 2000, 300))
+    tracemalloc.start()
+    write_image(tmp_path / "a.png", image)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < image.pixels.nbytes / 2
+    assert (tmp_path / "a.png").read_bytes().count(b"IDAT") > 10
+    assert np.array_equal(read_image(tmp_path / "a.png").pixels, image.pixels)
+
+
 def test_enlarged_alpha_is_cut_at_its_ends_and_takes_little_memory():
     alpha = random_pixels(1, 8, 300, 200)[:, :, 0]
     tracemalloc.start()

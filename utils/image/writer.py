@@ -1,13 +1,14 @@
 """Writing image files with profile and metadata, as far as their format holds them.
 
-Pillow writes 8 bits, and tifffile 16 bits to TIFF. 16 bits go to PNG by the few lines of `_png_16`: Pillow has no such
-colour, and OpenCV no grey with alpha, no texts, no resolution, and no file at all where the profile is odd.
+Pillow writes 8 bits, and tifffile 16 bits to TIFF. 16 bits go to PNG by the few lines of `_write_png_16`: Pillow has no
+such colour, and OpenCV no grey with alpha, no texts, no resolution, and no file at all where the profile is odd.
 """
 
 import io
 import logging
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo, putchunk
 from utils.files import replacing
 from utils.image.exif import keep_texts
 from utils.image.files import FileFormat, format_of
-from utils.image.pixels import Image, to_8_bit
+from utils.image.pixels import Image, row_bands, to_8_bit
 
 logger = logging.getLogger("cdsr")
 
@@ -72,7 +73,7 @@ def _write(path: Path, image: Image, file_format: FileFormat, quality: int | Non
         pixels = image.pixels[:, :, 0] if image.pixels.shape[2] == 1 else image.pixels
         PILImage.fromarray(pixels).save(path, format=file_format.name, **options)
     elif file_format.name == "PNG":
-        path.write_bytes(_png_16(image.pixels, options))
+        _write_png_16(path, image.pixels, options)
     else:
         _write_tiff_16(path, image)
 
@@ -124,22 +125,32 @@ def _options(image: Image, file_format: FileFormat, quality: int | None) -> dict
     return options
 
 
-def _png_16(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
+def _write_png_16(path: Path, pixels: np.ndarray, options: dict[str, Any]) -> None:
     """PNG of 16 bits a sample (W3C, third edition); `options` as Pillow takes them, for the metadata."""
     height, width, channels = pixels.shape
     with io.BytesIO() as file:
         PILImage.new("L", (1, 1)).save(file, "PNG", **options)
         metadata = file.getvalue()[33 : file.getvalue().rindex(b"IDAT") - 4]  # between Pillow's header and its pixel
-    rows = pixels.astype(">u2").view(np.uint8).reshape(height, -1)
-    differences = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # to the row above, modulo 256: filter 2
     colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    with io.BytesIO() as file:
+    compressor = zlib.compressobj(4)
+    with path.open("wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
         putchunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
         file.write(metadata)
-        putchunk(file, b"IDAT", zlib.compress(np.insert(differences, 0, 2, axis=1).tobytes(), 4))
+        for filtered in _filtered_bands(pixels):
+            if compressed := compressor.compress(filtered):
+                putchunk(file, b"IDAT", compressed)
+        putchunk(file, b"IDAT", compressor.flush())
         putchunk(file, b"IEND")
-        return file.getvalue()
+
+
+def _filtered_bands(pixels: np.ndarray) -> Iterator[bytes]:
+    """Bands of rows, each row as a 2 and its bytes' differences to the row above, modulo 256: PNG's filter "up"."""
+    above = np.zeros((1, pixels[0].nbytes), np.uint8)
+    for rows in row_bands(len(pixels)):
+        band = pixels[rows].astype(">u2").view(np.uint8).reshape(-1, above.size)
+        yield np.insert(np.diff(band, axis=0, prepend=above), 0, 2, axis=1).tobytes()
+        above = band[-1:]
 
 
 def _write_tiff_16(path: Path, image: Image) -> None:
