@@ -6,6 +6,7 @@ import struct
 import time
 import tracemalloc
 import warnings
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import tifffile
 from PIL import ExifTags, ImageCms, features
 from PIL import Image as PILImage
+from PIL.PngImagePlugin import putchunk
 
 from option import FORMATS
 from restore.plan import losses, suffix_for
@@ -331,6 +333,68 @@ def test_the_fourth_channel_of_16_bit_tiff_is_what_the_file_says(tmp_path, fourt
 def test_metadata_that_are_too_long_do_not_cost_the_colours(tmp_path):
     write_image(tmp_path / "a.jpg", Image(random_pixels(3, 8), SRGB, xmp=b"<x>" + b" " * 70_000))
     assert read_image(tmp_path / "a.jpg").icc_profile == SRGB
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_what_the_colours_of_a_png_are_is_kept(tmp_path, bits):
+    chunks = {
+        b"gAMA": struct.pack(">I", 100_000),
+        b"cHRM": struct.pack(">8I", *range(8)),
+        b"cICP": bytes((9, 16, 0, 1)),
+    }
+    for kept in (chunks, {b"sRGB": b"\1"}):
+        write_image(tmp_path / "a.png", Image(random_pixels(3, bits), colour_chunks=kept))
+        assert all(name + content in (tmp_path / "a.png").read_bytes() for name, content in kept.items())
+        assert read_image(tmp_path / "a.png").colour_chunks == kept
+    assert PILImage.open(tmp_path / "a.png").info["srgb"] == 1
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_the_transparent_level_of_a_grey_png_of_few_bits_is_alpha(tmp_path, depth):
+    rows = b"\0\x1b\0\xe4"  # two rows of one byte, of levels 0 to 3 in two bits
+    header = struct.pack(">IIBBBBB", 8 // depth, 2, depth, 0, 0, 0, 0)
+    with (tmp_path / "a.png").open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for name, content in ((b"IHDR", header), (b"tRNS", b"\0\1"), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+            putchunk(file, name, content)
+    pixels = read_image(tmp_path / "a.png").pixels
+    bits = np.unpackbits(np.array([[0x1B], [0xE4]], np.uint8), axis=1).reshape(2, -1, depth)
+    levels = bits @ 2 ** np.arange(depth)[::-1]
+    assert np.array_equal(pixels[:, :, 0], levels * (255 // (2**depth - 1)))
+    assert np.array_equal(pixels[:, :, 1], np.where(levels == 1, 0, 255))
+
+
+def test_where_on_earth_the_pixels_lie_is_left_out(tmp_path):
+    scale = (33550, "d", 3, (1.0, 1.0, 0.0), True)
+    tifffile.imwrite(tmp_path / "a.tif", random_pixels(3, 8), photometric="rgb", extratags=[scale])
+    write_image(tmp_path / "b.tif", read_image(tmp_path / "a.tif"))
+    assert 33550 in PILImage.open(tmp_path / "a.tif").getexif()
+    assert 33550 not in PILImage.open(tmp_path / "b.tif").getexif()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_long_profiles_and_texts_are_read_again(tmp_path, bits):
+    image = Image(random_pixels(3, bits), SRGB + bytes(3_000_000), text={"Comment": "x" * 3_000_000})
+    write_image(tmp_path / "a.png", image)
+    again = read_image(tmp_path / "a.png")
+    assert (again.icc_profile, again.text) == (image.icc_profile, image.text)
+
+
+def test_damage_behind_the_first_frame_costs_nothing(tmp_path):
+    PILImage.fromarray(random_pixels(3, 8)).save(tmp_path / "a.tif")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    first = int.from_bytes(content[4:8], "little")
+    end = first + 2 + 12 * int.from_bytes(content[first : first + 2], "little")
+    content[end : end + 4] = (len(content) - 3).to_bytes(4, "little")  # where the next frame would begin
+    (tmp_path / "a.tif").write_bytes(content)
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, random_pixels(3, 8))
+    frames = [PILImage.fromarray(random_pixels(1, 8, 99, 99)[:, :, 0] + index) for index in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    whole = read_image(tmp_path / "a.gif").pixels
+    size = (tmp_path / "a.gif").stat().st_size
+    for share in (0.4, 0.5, 0.6, 0.9):
+        (tmp_path / "b.gif").write_bytes((tmp_path / "a.gif").read_bytes()[: int(share * size)])
+        assert np.array_equal(read_image(tmp_path / "b.gif").pixels, whole), share
 
 
 def test_the_layers_of_photoshop_stay_behind(tmp_path):

@@ -23,6 +23,7 @@ class Image:
         pixels: (H, W, C) uint8 or uint16; C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, not premultiplied.
         icc_profile, exif, xmp: as in the file, with the orientation set to upright; empty where it has none.
         text: the texts of a PNG.
+        colour_chunks: the chunks of a PNG that say what colours its samples are, by their names.
         dpi: dots per inch (horizontal, vertical), where the file has them.
     """
 
@@ -31,6 +32,7 @@ class Image:
     exif: bytes = b""
     xmp: bytes = b""
     text: Mapping[str, str] = field(default_factory=dict)
+    colour_chunks: Mapping[bytes, bytes] = field(default_factory=dict)
     dpi: tuple[float, float] | None = None
 
     @property

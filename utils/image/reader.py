@@ -10,6 +10,7 @@ import contextlib
 import io
 import logging
 import re
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-from PIL import ExifTags, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, ImageCms, PngImagePlugin, UnidentifiedImageError
 from PIL import Image as PILImage
 
 from utils.image.exif import keep_texts, orientation_of
@@ -31,6 +32,9 @@ _FORMATS = tuple(file_format.name for file_format in FILE_FORMATS)
 _STORAGE_TAGS = frozenset({*range(254, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 297, 301})
 _STORAGE_TAGS |= {*range(317, 326), 330, 332, 334, 336, 338, 339, 347, *range(512, 515), *range(529, 533), 559}
 _STORAGE_TAGS |= {700, 33723, 34377, 34675, 37724}  # the last: the layers of Photoshop
+# GeoTIFF's tags, which say where on earth each pixel lies, and would be wrong of the larger image.
+_STORAGE_TAGS |= {33550, 33922, 34264, *range(34735, 34738)}
+_COLOUR_CHUNKS = frozenset({b"gAMA", b"cHRM", b"sRGB", b"cICP"})
 _CONVERSIONS = {
     "grey": "repeated in the three channels",
     "palette": "expanded to RGB",
@@ -56,11 +60,13 @@ def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Image:
         ImageError: it is no whole image of at most `max_pixels`; names file and cause.
     """
     with _open(path, max_pixels=max_pixels, formats=(*_FORMATS, "GIF")) as (opened, file):
-        if getattr(opened, "is_animated", False) and opened.format != "MPO":
-            logger.warning("%s: %d frames, the first is taken", path, getattr(opened, "n_frames", 0))
         pixels = _read_pixels(opened, file)
         icc_profile = b"" if opened.mode == "CMYK" else opened.info.get("icc_profile") or b""
-        return Image(pixels, icc_profile, **_read_metadata(opened, path))
+        image = Image(pixels, icc_profile, colour_chunks=_colour_chunks(opened, file), **_read_metadata(opened, path))
+        with contextlib.suppress(Exception):  # frames behind the first may be damaged
+            if getattr(opened, "is_animated", False) and opened.format != "MPO":
+                logger.warning("%s: %d frames, the first is taken", path, getattr(opened, "n_frames", 0))
+        return image
 
 
 def read_rgb(path: Path | str) -> np.ndarray:
@@ -105,6 +111,7 @@ def _open(
 ) -> Iterator[tuple[PILImage.Image, BinaryIO]]:
     """Give Pillow's image before decoding, and its file; ImageError for what goes wrong here or in the body."""
     PILImage.MAX_IMAGE_PIXELS = None  # Pillow's own limit is a warning first; the one below is an error at once
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # of one chunk what is allowed of all
     path = Path(path)
     try:
         if path.stat().st_size == 0:
@@ -189,6 +196,8 @@ def _read_pixels(opened: PILImage.Image, file: BinaryIO) -> np.ndarray:
     elif opened.mode == "CMYK":
         pixels = np.asarray(_cmyk_to_rgb(opened))
     else:
+        if "transparency" in opened.info and stored_as in ("L;2", "L;4"):  # a level as the file has it
+            opened.info["transparency"] *= 85 if stored_as == "L;2" else 17
         straight = opened.convert("LA") if opened.mode == "La" else opened  # not premultiplied
         mode = ("L" if "grey" in kinds else "RGB") + ("A" if "alpha" in kinds else "")
         pixels = np.asarray(straight.convert(mode))
@@ -224,6 +233,21 @@ def _turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
+
+
+def _colour_chunks(opened: PILImage.Image, file: BinaryIO) -> dict[bytes, bytes]:
+    """Chunks of a PNG that say what colours its samples are, as they are; Pillow knows but some of them."""
+    chunks = {}
+    file.seek(8)
+    while opened.format == "PNG" and len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name == b"IDAT":
+            break
+        content = file.read(length)
+        file.seek(4, 1)  # the checksum
+        if name in _COLOUR_CHUNKS:
+            chunks[name] = content
+    return chunks
 
 
 def _read_metadata(opened: PILImage.Image, path: Path | str) -> dict[str, Any]:

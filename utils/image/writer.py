@@ -110,12 +110,14 @@ def _options(image: Image, file_format: FileFormat, quality: int | None) -> dict
     metadata = {"icc_profile": image.icc_profile, "exif": image.exif, "xmp": image.xmp, "dpi": image.dpi}
     options |= {kind: value for kind, value in metadata.items() if value}
     if file_format.name == "PNG":
-        options["pnginfo"] = texts = PngInfo()
+        options["pnginfo"] = chunks = PngInfo()
         if image.xmp:
-            texts.add_itxt("XML:com.adobe.xmp", image.xmp.decode("utf-8", "replace"))
+            chunks.add_itxt("XML:com.adobe.xmp", image.xmp.decode("utf-8", "replace"))
         for key, value in image.text.items():
             if 0 < len(key) < 80 and key.isascii():
-                texts.add_itxt(key, value)
+                chunks.add_itxt(key, value)
+        for name, content in image.colour_chunks.items():
+            chunks.add(name, content)
     elif file_format.name == "TIFF":
         tags = options["exif"] = _load_exif(image.exif)
         if image.xmp:
