@@ -32,6 +32,7 @@ from utils.image import (
     read_rgb,
     read_size,
     write_image,
+    writer,
 )
 
 LOSSLESS = ("PNG", "TIFF")
@@ -188,12 +189,48 @@ def test_formats_by_name():
 
 
 def test_metadata_that_does_not_fit_costs_the_metadata_alone(tmp_path, caplog):
-    huge = Image(random_pixels(3, 8), exif=exif_of(), xmp=b"<x>" + b" " * 70_000)
-    for exif in (exif_of(), b"Exif\0\0 this is no EXIF"):
-        write_image(tmp_path / "a.jpg", replace(huge, exif=exif))
-        assert "its metadata cannot be written" in caplog.text
-        assert read_image(tmp_path / "a.jpg").pixels.shape == (13, 22, 3)
+    whole = Image(random_pixels(3, 8), SRGB, exif_of(), b"<x/>", dpi=(300, 300))
+    long, broken = b"<x>" + b" " * 70_000, b"Exif\0\0 this is no EXIF"
+    for given, lost in (
+        ({"xmp": long}, ["XMP"]),
+        ({"exif": broken}, ["EXIF"]),
+        ({"xmp": long, "exif": broken}, ["XMP", "EXIF"]),
+    ):
+        write_image(tmp_path / "a.jpg", replace(whole, **given))
+        assert f"left out, as JPEG cannot take them: {', '.join(lost)} (" in caplog.text
+        again = read_image(tmp_path / "a.jpg")
+        kept = [bool(part) for part in (again.xmp, again.exif, again.icc_profile)]
+        assert kept == [name not in lost for name in ("XMP", "EXIF", "colour profile")]
         caplog.clear()
+
+
+def test_a_profile_that_is_refused_costs_no_pixels(tmp_path, caplog, monkeypatch):
+    def refuse(path: Path, image: Image, *others: object) -> None:
+        if image.icc_profile:
+            raise ValueError("an odd profile")
+        write(path, image, *others)
+
+    write = writer._write
+    monkeypatch.setattr(writer, "_write", refuse)
+    write_image(tmp_path / "a.png", Image(random_pixels(3, 8), SRGB, exif_of()))
+    assert "left out, as PNG cannot take them: EXIF, colour profile (an odd profile)" in caplog.text
+    assert np.array_equal(read_image(tmp_path / "a.png").pixels, random_pixels(3, 8))
+    monkeypatch.setattr(writer, "_write", lambda *_: write_image("a", Image(random_pixels(3, 8))))
+    with pytest.raises(ValueError, match=r"cannot write .*a\.png: "):
+        write_image(tmp_path / "a.png", Image(random_pixels(3, 8)))
+
+
+@pytest.mark.parametrize(("suffix", "bits"), [(".webp", 8), (".avif", 8), (".tif", 16), (".png", 16), (".tif", 8)])
+def test_a_profile_of_grey_goes_where_grey_is_stored_as_rgb(tmp_path, caplog, suffix, bits):
+    if suffix == ".avif" and not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    profile = SRGB[:16] + b"GRAY" + SRGB[20:]
+    write_image(tmp_path / f"a{suffix}", Image(random_pixels(2, bits), profile))
+    again = read_image(tmp_path / f"a{suffix}")
+    is_rgb = again.pixels.shape[2] == 4
+    assert is_rgb == (suffix != ".png" and (suffix, bits) != (".tif", 8))
+    assert again.icc_profile == (b"" if is_rgb else profile)
+    assert ("its colour profile is of grey and left out" in caplog.text) == is_rgb
 
 
 def test_colour_bleeds_under_what_is_transparent():

@@ -14,6 +14,7 @@ class FileFormat:
     name: str  # as Pillow has it
     suffixes: tuple[str, ...]  # in lower case, the usual one first
     max_side: int = 2**31 - 1  # pixels
+    grey: bool = True
     alpha: bool = True
     deep: bool = False  # 16 bits a sample
     metadata: bool = True  # profile, EXIF and XMP
@@ -22,8 +23,8 @@ class FileFormat:
 FILE_FORMATS = (
     FileFormat("PNG", (".png",), deep=True),
     FileFormat("JPEG", (".jpg", ".jpeg"), max_side=65_500, alpha=False),
-    FileFormat("WEBP", (".webp",), max_side=16_383),
-    FileFormat("AVIF", (".avif",), max_side=65_536),
+    FileFormat("WEBP", (".webp",), max_side=16_383, grey=False),
+    FileFormat("AVIF", (".avif",), max_side=65_536, grey=False),
     FileFormat("TIFF", (".tif", ".tiff"), deep=True),
     FileFormat("BMP", (".bmp",), alpha=False, metadata=False),
 )

@@ -29,6 +29,17 @@ logger = logging.getLogger("cdsr")
 _REFUSED = (ValueError, TypeError, KeyError, OverflowError, struct.error, SyntaxError)
 """What the writers raise for metadata that they cannot take."""
 
+_PARTS = {
+    "xmp": "XMP",
+    "exif": "EXIF",
+    "text": "texts",
+    "dpi": "resolution",
+    "colour_chunks": "gamma and chromaticities",
+    "icc_profile": "colour profile",
+}
+_LESS = ((), ("xmp",), ("exif",), ("xmp", "exif", "text"), tuple(_PARTS)[:-1], tuple(_PARTS))
+"""What is left out, one after the other, until a format takes the image: EXIF has to be below 64 kB in JPEG, say."""
+
 
 def write_image(path: Path | str, image: Image | np.ndarray, *, quality: int | None = None) -> None:
     """Write an image in the format of the suffix: to a temporary name, then renamed, so never half a file.
@@ -51,23 +62,39 @@ def write_image(path: Path | str, image: Image | np.ndarray, *, quality: int | N
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"cannot write {path}: expected (H, W, 3) uint8, not {image.shape} {image.dtype}")
         image = Image(image)
+    image = _as_stored(path, image, file_format)
+    refusal: Exception | None = None
+    with replacing(path) as temporary:
+        for left_out in _LESS:
+            less = replace(image, **{part: getattr(Image(image.pixels), part) for part in left_out})
+            try:
+                _write(temporary, less, file_format, quality)
+            except _REFUSED as error:
+                refusal = error
+                continue
+            if left_out:
+                lost = ", ".join(_PARTS[part] for part in left_out if getattr(image, part))
+                logger.warning("%s: left out, as %s cannot take them: %s (%s)", path, file_format.name, lost, refusal)
+            return
+        raise ValueError(f"cannot write {path}: {refusal}") from refusal
+
+
+def _as_stored(path: Path, image: Image, file_format: FileFormat) -> Image:
+    """The pixels as the format holds them, without a profile that does not fit these."""
     image = image if file_format.alpha else image.flatten(1.0)
     pixels = image.pixels if file_format.deep else to_8_bit(image.pixels)
+    if file_format.name == "TIFF" and pixels.shape[2] == 2 and pixels.dtype == np.uint16:
+        pixels = pixels[:, :, [0, 0, 0, 1]]  # grey with alpha in 16 bits is read by few programs
     image = replace(image, pixels=np.ascontiguousarray(pixels))
-    with replacing(path) as temporary:
-        try:
-            _write(temporary, replace(image, exif=_with_size(image.exif, pixels)), file_format, quality)
-        except _REFUSED as error:
-            # What a format cannot take (EXIF over 64 kB in JPEG, say) must not cost the image, nor its colours.
-            logger.warning("%s: its metadata cannot be written and are left out (%s)", path, error)
-            try:
-                _write(temporary, Image(image.pixels, image.icc_profile), file_format, quality)
-            except _REFUSED as error:
-                logger.warning("%s: its colour profile cannot be written and is left out (%s)", path, error)
-                _write(temporary, Image(image.pixels), file_format, quality)
+    is_rgb = pixels.shape[2] > 2 or not file_format.grey
+    if is_rgb and image.icc_profile[16:20] == b"GRAY":
+        logger.warning("%s: its colour profile is of grey and left out: the result is RGB", path)
+        image = replace(image, icc_profile=b"")
+    return image
 
 
 def _write(path: Path, image: Image, file_format: FileFormat, quality: int | None) -> None:
+    image = replace(image, exif=_with_size(image.exif, image.pixels))
     options = _options(image, file_format, quality)
     if image.num_bits == 8:
         pixels = image.pixels[:, :, 0] if image.pixels.shape[2] == 1 else image.pixels
@@ -88,11 +115,13 @@ def _load_exif(exif: bytes) -> PILImage.Exif:
 
 def _with_size(exif: bytes, pixels: np.ndarray) -> bytes:
     """The size in the camera's tags set to that of `pixels`; the thumbnail goes."""
+    if not exif:
+        return b""
     tags = _load_exif(exif)
     camera = tags.get_ifd(ExifTags.IFD.Exif)
     sizes = {ExifTags.Base.ExifImageWidth: pixels.shape[1], ExifTags.Base.ExifImageHeight: pixels.shape[0]}
     camera.update({tag: size for tag, size in sizes.items() if tag in camera})
-    return tags.tobytes() if exif else b""
+    return tags.tobytes()
 
 
 def _options(image: Image, file_format: FileFormat, quality: int | None) -> dict[str, Any]:
@@ -158,8 +187,6 @@ def _filtered_bands(pixels: np.ndarray) -> Iterator[bytes]:
 def _write_tiff_16(path: Path, image: Image) -> None:
     """TIFF of 16 bits a sample, with profile, XMP and the texts of EXIF's first directory."""
     pixels = image.pixels
-    if pixels.shape[2] == 2:  # grey with alpha in 16 bits is read by few programs
-        pixels = pixels[:, :, [0, 0, 0, 1]]
     tags = _load_exif(image.exif)
     texts = [(tag, "s", 0, value.encode(), True) for tag, value in tags.items() if isinstance(value, str)]
     xmp = [(700, "B", len(image.xmp), image.xmp, True)] if image.xmp else []
