@@ -39,14 +39,18 @@ class OutputOptions:
 def plan(sources: Sequence[Source], folder: Path, options: OutputOptions) -> list[tuple[Source, Path]]:
     """Name the result of each image in `folder`.
 
-    Images whose results would have one name (a.png and a.jpg, both written as PNG) keep their suffix in it. Results
-    of an earlier run that lie among the images are not upscaled again.
+    An image that is converted keeps its suffix in the name (a.gif_x2.png), whatever else there is: an image that is
+    added later never counts another's result as its own. So do images whose results would have one name in any case.
+    Results of an earlier run that lie among the images are not upscaled again.
     """
     planned, taken = [], set[str]()
     for source in sources:
         ending = suffix_for(options.file_format, source.path)
         short, long = (f"{name}{options.suffix}" for name in (source.relative.stem, source.relative.name))
-        names = itertools.chain((short, long), (f"{long}_{number}" for number in itertools.count(2)))
+        is_converted = ending.lower() != source.path.suffix.lower()
+        names = itertools.chain(
+            (long,) if is_converted else (short, long), (f"{long}_{number}" for number in itertools.count(2))
+        )
         targets = (folder / source.relative.with_name(name + ending) for name in names)
         target = next(target for target in targets if str(target).casefold() not in taken)
         taken.add(str(target).casefold())

@@ -157,7 +157,7 @@ def test_a_folder_keeps_its_tree_and_a_second_run_keeps_the_results(tmp_path, ca
     assert command_line.main([*words, "--overwrite"]) == 0
     assert "5 upscaled, 0 kept, 0 failed" in capsys.readouterr().out
     assert command_line.main([*words, "--format", "png", "--suffix", ".big"]) == 0
-    assert {"b/d.big.png", "e.big.png"} <= set(names(tmp_path / "out"))
+    assert {"a.big.png", "b/d.tif.big.png", "e.bmp.big.png"} <= set(names(tmp_path / "out"))
 
 
 def test_every_bad_file_is_named_and_the_others_done(tmp_path, capsys):
@@ -186,7 +186,7 @@ def test_every_bad_file_is_named_and_the_others_done(tmp_path, capsys):
         ("", "WEBP holds at most 16383 pixels a side, not 18000x6"),
     ):
         assert any(name in line and cause in line for line in said.splitlines() if line.startswith("failed: ")), name
-    assert names(tmp_path / "out") == ["in/dot_x2.png", "in/good_x2.png", "in/moving_x2.png"]
+    assert names(tmp_path / "out") == ["in/dot_x2.png", "in/good_x2.png", "in/moving.gif_x2.png"]
     assert read_image(tmp_path / "out/in/dot_x2.png").pixels.tolist() == [[[255, 0, 0]] * 2] * 2
 
 
@@ -238,12 +238,23 @@ def test_names_of_results_never_collide(tmp_path):
     sources = [Source(tmp_path / name, Path(name)) for name in ("a.png", "a.jpg", "a.jpg.webp", "sub/a.jpg")]
     for file_format, expected in (
         ("auto", ["a_x2.png", "a_x2.jpg", "a.jpg_x2.webp", "sub/a_x2.jpg"]),
-        ("png", ["a_x2.png", "a.jpg_x2.png", "a.jpg.webp_x2.png", "sub/a_x2.png"]),
+        ("png", ["a_x2.png", "a.jpg_x2.png", "a.jpg.webp_x2.png", "sub/a.jpg_x2.png"]),
     ):
         planned = plan(sources, tmp_path, OutputOptions(file_format=file_format))
         assert [target.relative_to(tmp_path).as_posix() for _, target in planned] == expected
     again = [*sources, Source(tmp_path / "a_x2.png", Path("a_x2.png"))]
     assert [source for source, _ in plan(again, tmp_path, OutputOptions())] == sources
+
+
+def test_an_image_that_is_added_does_not_count_another_s_result_as_its_own(tmp_path, capsys):
+    images = tmp_path / "in"
+    images.mkdir()
+    save_pil(images / "a.png", PILImage.new("L", (9, 9)))
+    assert demo(images, results=tmp_path / "out") == 0
+    save_pil(images / "a.gif", PILImage.new("L", (5, 5)))
+    assert demo(images, results=tmp_path / "out") == 0
+    assert "1 upscaled, 1 kept, 0 failed" in capsys.readouterr().out
+    assert read_image(tmp_path / "out/a.gif_x2.png").pixels.shape[:2] == (10, 10)
 
 
 def test_a_image_is_never_written_over(tmp_path, bicubic):
