@@ -18,6 +18,7 @@ from restore.plan import OutputOptions, losses
 from restore.sources import Source
 from restore.transparency import bleed, enlarge_alpha
 from utils.device import is_out_of_memory
+from utils.files import check_writable
 from utils.image import Image, count_pixels, format_of, read_image, write_image
 
 logger = logging.getLogger("cdsr")
@@ -63,7 +64,7 @@ def restore_image(
 
 
 def restore_file(
-    source: Path,
+    source: Source,
     target: Path,
     upscaler: Upscaler,
     device: torch.device,
@@ -74,21 +75,24 @@ def restore_file(
     """Read, upscale and write one image, in the format of the target's suffix.
 
     Raises:
-        ValueError: it is no image, is too large, or its result does not fit into the format.
-        OSError: the result could not be written.
+        ValueError: it is no image, is too large, is itself at the target, or its result does not fit into the format.
+        OSError: the result could not be written; found before the work, where it can be.
     """
-    num_pixels = count_pixels(source)
+    if source.is_at(target):
+        raise ValueError(f"{target} would be written over its own image; give --suffix or --results")
+    num_pixels = count_pixels(source.path)
     if num_pixels > options.max_pixels:
         raise ValueError(
-            f"cannot read {source}: {num_pixels / 1e6:g} megapixels are more than the {options.max_pixels / 1e6:g} "
-            "allowed; --max_megapixels raises the limit"
+            f"cannot read {source.path}: {num_pixels / 1e6:g} megapixels are more than the "
+            f"{options.max_pixels / 1e6:g} allowed; --max_megapixels raises the limit"
         )
-    image = read_image(source, max_pixels=options.max_pixels)
+    image = read_image(source.path, max_pixels=options.max_pixels)
     height, width = (side * upscaler.scale for side in image.pixels.shape[:2])
     num_bits = image.num_bits if options.bits == "auto" else int(options.bits)
     file_format = format_of(target)
     for loss in losses(image, file_format, height=height, width=width, num_bits=num_bits):
-        logger.warning("%s: %s has %s", source, file_format.name, loss)
+        logger.warning("%s: %s has %s", source.path, file_format.name, loss)
+    check_writable(target)
     bits = str(num_bits) if file_format.deep else "8"
     result = restore_image(image, upscaler, device, bits=bits, on_tile=on_tile)
     write_image(target, result, quality=options.quality)
@@ -131,12 +135,12 @@ def restore_all(
             bar.set_postfix_str(source.path.name)
             with tqdm(desc="tiles", unit="tile", leave=False, disable=None) as tiles:
                 try:
-                    if source.is_at(target):
-                        raise ValueError(f"{target} would be written over its own image; give --suffix or --results")
-                    restore_file(source.path, target, upscaler, device, options, on_tile=_show_on(tiles))
+                    restore_file(source, target, upscaler, device, options, on_tile=_show_on(tiles))
                     outcome.done.append(target)
-                except (ValueError, OSError) as error:
+                except ValueError as error:
                     outcome.fail(str(error))
+                except OSError as error:
+                    outcome.fail(f"cannot write {target}: {error.strerror or error}")
                 except Exception as error:
                     if not is_out_of_memory(error):
                         raise

@@ -283,3 +283,9 @@ def test_messages_go_to_the_log_of_the_project(tmp_path, image, caplog):
     with caplog.at_level(logging.WARNING, logger="cdsr"):
         read_rgb(save_pil(tmp_path / "grey.png", Image.fromarray(image[..., 0])))
     assert caplog.records[0].name == "cdsr"
+
+
+def test_a_name_may_be_as_long_as_the_file_system_has_it(tmp_path):
+    path = tmp_path / ("n" * 251 + ".png")
+    write_image(path, np.zeros((9, 9, 3), np.uint8))
+    assert read_rgb(path).shape == (9, 9, 3)

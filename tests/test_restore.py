@@ -257,6 +257,24 @@ def test_an_image_that_is_added_does_not_count_another_s_result_as_its_own(tmp_p
     assert read_image(tmp_path / "out/a.gif_x2.png").pixels.shape[:2] == (10, 10)
 
 
+def test_every_suffix_of_jpeg_is_looked_for(tmp_path):
+    (tmp_path / "in").mkdir()
+    for suffix in ("jpg", "JPEG", "jfif", "jpe"):
+        save_pil(tmp_path / f"in/{suffix}.{suffix}", PILImage.new("L", (9, 9)), format="JPEG")
+    assert demo(tmp_path / "in", results=tmp_path / "out") == 0
+    assert names(tmp_path / "out") == ["JPEG_x2.JPEG", "jfif_x2.jfif", "jpe_x2.jpe", "jpg_x2.jpg"]
+
+
+@pytest.mark.parametrize("name", ["f/a.png", "n" * 251 + ".png"])
+def test_a_result_that_cannot_be_written_is_found_before_the_work(tmp_path, bicubic, monkeypatch, name):
+    (tmp_path / "f").write_text("a file where a folder should be")
+    source = Source(save_pil(tmp_path / "a.png", PILImage.new("L", (9, 9))), Path(name))
+    monkeypatch.setattr("restore.restore.restore_image", None)
+    [(_, target)] = planned = plan([source], tmp_path, OutputOptions())
+    [line] = restore_all(planned, bicubic, CPU, OutputOptions()).failed
+    assert line.startswith(f"cannot write {target}: ")
+
+
 def test_a_image_is_never_written_over(tmp_path, bicubic):
     path = save_pil(tmp_path / "a.png", PILImage.new("L", (4, 4)))
     options = OutputOptions(suffix="", overwrite=True)
@@ -276,7 +294,8 @@ def test_running_out_of_memory_or_disk_fails_one_image_alone(tmp_path, bicubic, 
     monkeypatch.setattr("restore.restore.restore_image", fails)
     outcome = restore_all(planned, bicubic, CPU, OutputOptions())
     assert len(outcome.failed) == 2 and not outcome.done
-    assert "not enough memory" in outcome.failed[0] and "No space left" in outcome.failed[1]
+    assert "not enough memory" in outcome.failed[0]
+    assert outcome.failed[1] == f"cannot write {planned[1][1]}: No space left on device"
 
 
 def test_the_summary_counts():

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: the disk is full or the folder cannot be written; `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]  # instead of the name, which may be long
+    temporary = path.with_name(f".{os.getpid()}-{digest}.tmp{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as written:
@@ -26,6 +28,15 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """See, before the work for it, that a file can be written; makes its folder. OSError: it cannot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        path.stat()  # refuses a name that is too long
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
 
 
 def sha256(path: Path) -> str:

@@ -182,10 +182,10 @@ class Service:
         source = Source(path, Path(path.name))
         [(_, target)] = plan([source], self.folder / "results" / uuid.uuid4().hex, options)
         try:
-            restore_file(path, target, upscaler, self.device, options, on_tile=on_tile)
+            restore_file(source, target, upscaler, self.device, options, on_tile=on_tile)
         except TooLargeError:
             target = target.with_suffix(".png")
-            restore_file(path, target, upscaler, self.device, options, on_tile=on_tile)
+            restore_file(source, target, upscaler, self.device, options, on_tile=on_tile)
         return target
 
     def _upscaler(self, model: str, scale: int) -> Upscaler:

@@ -22,7 +22,7 @@ class FileFormat:
 
 FILE_FORMATS = (
     FileFormat("PNG", (".png",), deep=True),
-    FileFormat("JPEG", (".jpg", ".jpeg"), max_side=65_500, alpha=False),
+    FileFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), max_side=65_500, alpha=False),
     FileFormat("WEBP", (".webp",), max_side=16_383, grey=False),
     FileFormat("AVIF", (".avif",), max_side=65_536, grey=False),
     FileFormat("TIFF", (".tif", ".tiff"), deep=True),
