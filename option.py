@@ -121,9 +121,10 @@ def number(
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__}") from None
-        if not (low <= value <= high) or (open_low and value == low):
+        if not (low <= value <= high) or not math.isfinite(value) or (open_low and value == low):
             bracket = "(" if open_low else "["
-            raise argparse.ArgumentTypeError(f"{text} is outside {bracket}{low:g}, {high:g}]")
+            end = ")" if high == math.inf else "]"
+            raise argparse.ArgumentTypeError(f"{text} is outside {bracket}{low:g}, {high:g}{end}")
         return value
 
     return parse

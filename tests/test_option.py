@@ -87,6 +87,7 @@ def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:
         ("--n_GPUs 2 --device cuda:1", "leave one of them out"),
         ("--n_GPUs 2 --dir_demo a.png", "--dir_demo takes one process"),
         ("--lr_sr 0", r"outside \(0"),
+        ("--lr_sr inf", r"inf is outside \(0, inf\)"),
         ("--model CSDR", "'CDSR', 'CDSR_S', 'CDSR_S_oracle', .*'DASR', 'DASR_S', 'bicubic'"),
         ("--loss 1*L7", r"is not WEIGHT\*NAME"),
         ("--model CDSR_oracle --dir_demo a.png", "nobody knows that of your images"),

@@ -172,10 +172,28 @@ def test_a_backend_that_cannot_run_is_told_at_the_start(tmp_path):
         Service(torch.device("cpu"), tmp_path, backend="openvino", precision="half")
 
 
-def test_a_port_that_is_none_is_told(capsys):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--port", "70000"], "--port 70000 is outside 0 to 65535"),
+        (["--queue", "0"], "--queue 0 lets nobody in"),
+        (["--max_megapixels", "inf"], "inf is not above 0 and finite"),
+        (["--max_upload", "0"], "0 is not above 0 and finite"),
+    ],
+)
+def test_options_that_cannot_be_are_told(capsys, words, message):
     with pytest.raises(SystemExit):
-        parse_options(["--port", "70000"])
-    assert "--port 70000 is outside 0 to 65535" in capsys.readouterr().err
+        parse_options(words)
+    assert message in capsys.readouterr().err
+
+
+def test_options_without_effect_are_told_and_the_page_asks_no_proxy_for_itself(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "web.page", None)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    assert main(["--scale", "2"]) == 1
+    assert "--scale has no effect without --pre_train" in caplog.text and "--model" not in caplog.text
+    assert os.environ["no_proxy"].split(",")[:3] == ["example.org", "127.0.0.1", "localhost"]
 
 
 def functions_of(page) -> dict[str, Callable]:
@@ -270,6 +288,28 @@ def test_cancelling_stops_at_the_next_tile(tmp_path, service, monkeypatch):
     assert service.upscale(image, "CDSR_S", 2).path.is_file()  # the next visitor is served
 
 
+def test_work_ends_at_its_next_tile_when_the_service_closes(tmp_path, service):
+    image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 20, 21)))
+    has_begun, go_on = threading.Event(), threading.Event()
+
+    def on_tile(done: int, total: int) -> None:
+        has_begun.set()
+        assert done == 0 and go_on.wait(60)
+
+    with ThreadPoolExecutor(2) as pool:
+        work = pool.submit(service.upscale, image, "CDSR_S", 2, on_tile)
+        assert has_begun.wait(60)
+        closing = pool.submit(service.close)
+        time.sleep(0.1)
+        assert not closing.done()
+        go_on.set()
+        closing.result(timeout=60)
+        with pytest.raises(Cancelled):
+            work.result(timeout=60)
+    with pytest.raises(Cancelled):
+        service.upscale(image, "CDSR_S", 2)
+
+
 def test_a_shortage_of_memory_is_for_one_image(tmp_path, service):
     image = save_pil(tmp_path / "a.png", Image.fromarray(random_pixels(3, 8, 20, 21)))
     service._upscaler("CDSR_S", 2).tile = 16
@@ -326,6 +366,22 @@ def test_old_files_are_swept_away(service):
         "results/2",
         "results/2/b_x2.png",
     ]
+
+
+def test_the_time_of_an_upload_begins_again_when_it_waits(service):
+    pytest.importorskip("gradio")
+    from web.page import build_page
+
+    hour_ago = time.time() - 4000
+    for name in ("waits", "left"):
+        (service.folder / name).mkdir()
+        (service.folder / name / "a.png").touch()
+        os.utime(service.folder / name, (hour_ago, hour_ago))
+    keep = functions_of(build_page(service, queue_size=2))["keep"]
+    keep(None)
+    keep(str(service.folder / "waits/a.png"))
+    service.sweep()
+    assert [path.name for path in service.folder.iterdir()] == ["waits"]
 
 
 def test_what_another_thread_swept_away_is_no_error(service, monkeypatch):

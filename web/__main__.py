@@ -1,6 +1,7 @@
 """Serve the page: `python -m web` (loopback unless told otherwise), until interrupted; then every file is removed."""
 
 import argparse
+import math
 import os
 import signal
 import socket
@@ -17,23 +18,33 @@ from utils.run import log_to_console, logger
 from web.service import Service
 
 
+def positive(text: str) -> float:
+    """Read a finite number above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and finite")
+    return value
+
+
 def parse_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line of the page."""
     parser = argparse.ArgumentParser(prog="python -m web", description="Serve a web page that upscales images.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: let other machines in")
     parser.add_argument("--port", type=int, default=7860, help="0: any that is free")
-    parser.add_argument("--max_upload", type=float, default=20.0, help="largest file taken, megabytes")
-    parser.add_argument("--max_megapixels", type=float, default=16.0, help="largest image taken")
+    parser.add_argument("--max_upload", type=positive, default=20.0, help="largest file taken, megabytes")
+    parser.add_argument("--max_megapixels", type=positive, default=16.0, help="largest image taken")
     parser.add_argument("--queue", type=int, default=20, help="visitors who may wait")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto: bf16 on hardware that has it")
     parser.add_argument("--backend", choices=BACKENDS, help="default: openvino on CPUs, where installed")
     parser.add_argument("--pre_train", type=Path, help="weights of your own, in place of the shipped ones of --model")
-    parser.add_argument("--model", default="CDSR_S", help="model of --pre_train")
-    parser.add_argument("--scale", type=int, default=2, choices=SCALES, help="scale of --pre_train")
+    parser.add_argument("--model", help="model of --pre_train; default: CDSR_S")
+    parser.add_argument("--scale", type=int, choices=SCALES, help="scale of --pre_train; default: 2")
     args = parser.parse_args(argv)
     if not 0 <= args.port < 2**16:
         parser.error(f"--port {args.port} is outside 0 to 65535")
+    if args.queue < 1:
+        parser.error(f"--queue {args.queue} lets nobody in: give 1 or more")
     return args
 
 
@@ -41,7 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM."""
     args = parse_options(argv)
     log_to_console()
+    for name in ("model", "scale"):
+        if getattr(args, name) and not args.pre_train:
+            logger.warning("--%s has no effect without --pre_train", name)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    others = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    os.environ["no_proxy"] = ",".join(filter(None, (others, "127.0.0.1", "localhost", args.host)))  # it asks for itself
     try:
         from web.page import CSS, THEME, build_page
     except ImportError as error:
@@ -59,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 precision=args.precision,
                 backend=args.backend,
                 max_pixels=round(args.max_megapixels * 1e6),
-                weights={(args.model, args.scale): args.pre_train} if args.pre_train else None,
+                weights={(args.model or "CDSR_S", args.scale or 2): args.pre_train} if args.pre_train else None,
             )
             page = build_page(service, queue_size=args.queue)
             _, url, _ = page.launch(
@@ -79,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"the page: {url}", flush=True)
         while not stop.wait(60):
             service.sweep()
+        service.close()
         page.close(verbose=False)
     return 0
 

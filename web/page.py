@@ -52,6 +52,11 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
             choices=[(f"×{scale}", scale) for scale in scales], value=chosen if chosen in scales else scales[0]
         )
 
+    def keep(upload: str | None) -> None:
+        """The wait for its turn is not to cost the file."""
+        if upload:
+            service.keep(Path(upload))
+
     def watch(stop: threading.Event, progress: gr.Progress) -> Callable[[int, int], None]:
         """Show the time left after each tile, or stop there."""
         start = time.monotonic()
@@ -149,6 +154,7 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         upload.upload(check, upload, [upload, preview, status], queue=False, show_progress="hidden")
         upload.clear(lambda: (gr.Image(visible=False), ""), None, [preview, status], queue=False)
         model.change(offer_scales, [model, scale], scale, queue=False)
+        button.click(keep, upload, queue=False)
         upscaling = button.click(
             upscale,
             [upload, model, scale, strength],

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import shutil
 import sys
 import threading
@@ -101,6 +102,7 @@ class Service:
         self._upscalers: dict[tuple[str, int], Upscaler] = {}
         self._busy = threading.Lock()
         self._upload: Path | None = None  # at work
+        self._is_closing = threading.Event()
         for name, scale in weights or {}:
             check_blind(network_of(name))
             self._upscaler(name, scale)  # what is wrong with the file is said now, and not to a visitor
@@ -153,19 +155,29 @@ class Service:
         on_tile: called with the number of tiles done and of all; what it raises ends the work there.
 
         Raises:
+            Cancelled: the service closes.
             ValueError: as `check`, there are no weights for that model and scale, or too little memory.
         """
         if (model, scale) not in self.weights:
             known = ", ".join(f"{name} x{factor}" for name, factor in sorted(self.weights))
             raise ValueError(f"There are no weights for {model} x{scale} here; there are: {known}")
+
+        def watch(done: int, total: int) -> None:
+            if self._is_closing.is_set():
+                raise Cancelled
+            if on_tile:
+                on_tile(done, total)
+
         with self._busy:
+            if self._is_closing.is_set():
+                raise Cancelled
             start, self._upload = time.monotonic(), path
             try:
                 self.sweep()
                 self.check(path)
                 upscaler = self._upscaler(model, scale)
                 upscaler.strength, upscaler.tile = strength, "auto"  # smaller ones are for the image that took them
-                target = self._restore(path, upscaler, on_tile)
+                target = self._restore(path, upscaler, watch)
                 return self._result(path, target, upscaler, time.monotonic() - start)
             except ValueError as error:
                 raise ValueError(str(error).replace(str(path), path.name)) from error
@@ -176,7 +188,13 @@ class Service:
             finally:
                 self._upload = None
 
-    def _restore(self, path: Path, upscaler: Upscaler, on_tile: Callable[[int, int], None] | None) -> Path:
+    def close(self) -> None:
+        """End the work at its next tile and wait for that: threads at work when the process ends would abort it."""
+        self._is_closing.set()
+        with self._busy:
+            pass
+
+    def _restore(self, path: Path, upscaler: Upscaler, on_tile: Callable[[int, int], None]) -> Path:
         """Write a result in the image's own format, as PNG where that does not hold its size; returns where it is."""
         options = OutputOptions(suffix=f"_x{upscaler.scale}", max_pixels=self.max_pixels)
         source = Source(path, Path(path.name))
@@ -213,6 +231,13 @@ class Service:
             estimate=upscaler.estimate(network_input(image).to(self.device)),
             description=f"{sizes} pixels in {seconds:.1f} s{shrunk}",
         )
+
+    def keep(self, path: Path) -> None:
+        """Count the time of a visitor's file from now on."""
+        for entry in path.parents:
+            if entry.parent == self.folder:
+                with contextlib.suppress(FileNotFoundError):
+                    os.utime(entry)
 
     def sweep(self, seconds: float = KEEP_SECONDS) -> None:
         """Remove visitors' files, uploads and results, that are older than this; not the upload at work."""
