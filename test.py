@@ -1,9 +1,11 @@
 """Evaluate a model on test sets, or upscale your own images (`--dir_demo`)."""
 
 import logging
+import signal
 import sys
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import torch
 
@@ -34,7 +36,7 @@ from utils.run import log_to_console, logger
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse and run; returns the exit code: 0, 1 where something failed, 130 where Ctrl-C came."""
+    """Parse and run; returns the exit code: 0, 1 where something failed, 130 where Ctrl-C came (143: SIGTERM)."""
     args = parse_options(argv)
     if args.n_GPUs > 1 and not distributed.is_launched():
         return distributed.launch(args.n_GPUs, __file__, sys.argv[1:] if argv is None else argv)
@@ -61,12 +63,12 @@ def run(args: Options) -> int:
     except (ValueError, OSError) as error:
         logger.error("error: %s", error)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         is_logged = not args.dir_demo and not args.embeddings
         logger.error(
             "interrupted%s", "; finished rows are kept, and the same command resumes from them" if is_logged else ""
         )
-        return 130
+        return 128 + (interruption.args[0] if interruption.args else signal.SIGINT)
 
 
 def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[str, Any]]:
@@ -188,6 +190,7 @@ def evaluate_testsets(
 
 def restore_images(args: Options, upscaler: Upscaler, device: torch.device) -> int:
     """Upscale the images of `--dir_demo`; what cannot be done is said and does not stop the others."""
+    signal.signal(signal.SIGTERM, interrupt)
     folder = args.results or results_folder(args) / "demo"
     options = OutputOptions(
         file_format=args.format,
@@ -202,8 +205,16 @@ def restore_images(args: Options, upscaler: Upscaler, device: torch.device) -> i
         logger.error("error: %s", problem)
     outcome = restore_all(plan(sources, folder, options), upscaler, device, options)
     outcome.failed[:0] = problems
-    print(outcome.summary(folder))
+    encoding = sys.stdout.encoding or "utf-8"  # names of files may have what it does not
+    print(outcome.summary(folder).encode(encoding, "backslashreplace").decode(encoding))
+    if outcome.interruption:
+        raise outcome.interruption
     return int(bool(outcome.failed))
+
+
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Handle a signal as Ctrl-C."""
+    raise KeyboardInterrupt(number)
 
 
 if __name__ == "__main__":

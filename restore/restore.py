@@ -100,12 +100,16 @@ def restore_file(
 
 @dataclass
 class Outcome:
-    """What became of the images: results written, results kept from an earlier run, lines on what failed."""
+    """What became of the images: results written, results kept from an earlier run, lines on what failed.
+
+    interruption: what ended the work before all was done.
+    """
 
     done: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    interruption: KeyboardInterrupt | None = None
 
     def fail(self, line: str) -> None:
         """Log an error and keep its line."""
@@ -123,7 +127,7 @@ class Outcome:
 def restore_all(
     planned: Sequence[tuple[Source, Path]], upscaler: Upscaler, device: torch.device, options: OutputOptions
 ) -> Outcome:
-    """Upscale images one by one with progress bars; one that fails does not stop the others."""
+    """Upscale images one by one with progress bars; one that fails does not stop the others, an interruption does."""
     start = time.monotonic()
     existing = {target for source, target in planned if os.path.exists(target) and not source.is_at(target)}
     kept = set[Path]() if options.overwrite else existing
@@ -141,6 +145,9 @@ def restore_all(
                     outcome.fail(str(error))
                 except OSError as error:
                     outcome.fail(f"cannot write {target}: {error.strerror or error}")
+                except KeyboardInterrupt as interruption:
+                    outcome.interruption = interruption
+                    break
                 except Exception as error:
                     if not is_out_of_memory(error):
                         raise

@@ -1,6 +1,9 @@
 """A person's images through the command line: kinds kept, bad ones named, results kept, and the seams of tiles."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,8 @@ from restore.plan import OutputOptions, plan
 from restore.restore import Outcome, restore_all, restore_image
 from restore.sources import Source, find_images
 from tests.test_image_metadata import SRGB, exif_of, random_pixels, save_pil
-from utils.image import Image, read_image, write_image
+from utils.image import Image, read_image, write_image, writer
+from utils.run import ROOT
 
 CPU = torch.device("cpu")
 
@@ -296,6 +300,38 @@ def test_running_out_of_memory_or_disk_fails_one_image_alone(tmp_path, bicubic, 
     assert len(outcome.failed) == 2 and not outcome.done
     assert "not enough memory" in outcome.failed[0]
     assert outcome.failed[1] == f"cannot write {planned[1][1]}: No space left on device"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_ends_with_the_summary(tmp_path, capsys, monkeypatch, number, code):
+    paths = [save_pil(tmp_path / f"{name}.png", PILImage.new("L", (9, 9))) for name in "abc"]
+    numbers = iter([0, number])  # 0 sends nothing
+    write = writer.PILImage.Image.save
+
+    def stopped(*args, **options):
+        write(*args, **options)
+        os.kill(os.getpid(), next(numbers))
+
+    monkeypatch.setattr(writer.PILImage.Image, "save", stopped)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert demo(*paths, results=tmp_path / "out") == code
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "1 upscaled, 0 kept, 0 failed" in capsys.readouterr().out
+    assert names(tmp_path / "out") == ["a_x2.png"]
+
+
+def test_names_that_are_no_text_do_not_cost_the_summary(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / os.fsdecode(b"in/\xff.png")).write_text("these are words")
+    words = ["--model", "bicubic", "--cpu", "--dir_demo", tmp_path / "in", "--results", tmp_path / "out"]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(
+        [sys.executable, "test.py", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1 and "0 upscaled, 0 kept, 1 failed" in done.stdout
+    assert "in/\\udcff.png: not an image" in done.stdout
 
 
 def test_the_summary_counts():
