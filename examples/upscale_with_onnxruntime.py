@@ -27,5 +27,7 @@ if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit("usage: upscale_with_onnxruntime.py MODEL.onnx IMAGE RESULT")
     with Image.open(sys.argv[2]) as image:
+        if image.mode.startswith(("I", "F")):
+            sys.exit(f"{sys.argv[2]} is grey of more than 8 bits, which Pillow would turn white: convert it first")
         result = upscale(sys.argv[1], np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
     Image.fromarray(result).save(sys.argv[3])

@@ -60,6 +60,9 @@ def test_onnx_runs_without_torch_and_gives_the_same(tmp_path, weights, capfd):
     tiny = save_pil(tmp_path / "tiny.png", Image.fromarray(random_pixels(3, 8, 5, 40)))
     subprocess.run([sys.executable, script, target, tiny, tmp_path / "c.png"], check=True, timeout=60, cwd=tmp_path)
     assert read_image(tmp_path / "c.png").pixels.shape == (10, 80, 3)
+    deep = save_pil(tmp_path / "deep.png", Image.fromarray(random_pixels(1, 16)[:, :, 0]))
+    refused = subprocess.run([sys.executable, script, target, deep, "d.png"], stderr=subprocess.PIPE, timeout=60)
+    assert refused.returncode == 1 and b"grey of more than 8 bits" in refused.stderr
 
 
 @pytest.mark.parametrize("name", ["CDSR_S", "CDSR"])
