@@ -91,12 +91,15 @@ class Upscaler:
 
         known_degradation: what degraded the images, where it is known; read by models that have to be told.
         """
-        batch, channels, height, width = lr.shape
-        sr = lr.new_empty(batch, channels, height * self.scale, width * self.scale)
+        height = lr.shape[2] * self.scale
+        sr = None
         for rows, band in self.bands(lr, known_degradation):
-            if len(band[0, 0]) == len(sr[0, 0]):
+            if band.shape[2] == height:
                 return band
+            if sr is None:
+                sr = band.new_empty(*band.shape[:2], height, band.shape[3])
             sr[:, :, rows] = band
+        assert sr is not None
         return sr
 
     @property
