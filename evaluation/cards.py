@@ -22,7 +22,7 @@ from evaluation.report.groups import read_groups
 from evaluation.report.tables import DIFFERENCES, to_section
 from model import identify
 from model.network import Network
-from model.pretrained import FOLDER
+from model.pretrained import FOLDER, read_name
 from utils.checkpoint import load_weights
 from utils.files import replacing, sha256, write_json
 from utils.run import ROOT, read_metrics, read_settings
@@ -69,8 +69,8 @@ def to_markdown(weights: Path, facts: dict[str, Any], model: Network, bits: int)
 
 def usual_command(weights: Path, scale: int) -> str:
     """What takes a file by itself (`model.pretrained`)."""
-    kind = weights.stem.rpartition(f"_x{scale}")[2].lstrip("_")  # "", "real" or "noise15"
-    flag = " --dir_demo IMAGES" if kind == "real" else kind.replace("noise", " --noise ")
+    _, noise, real = read_name(weights)
+    flag = " --dir_demo IMAGES" if real else f" --noise {noise:g}" if noise else ""
     return f"test.py --scale {scale}{flag}"
 
 

@@ -1,14 +1,48 @@
 """The weights that ship with the project, in `experiment/pretrained/`: which to take where nobody names a file."""
 
+import contextlib
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 from utils.run import ROOT, logger
 
 FOLDER = ROOT / "experiment" / "pretrained"
 
 
+class Shipped(NamedTuple):
+    """A file of weights, and what it is for.
+
+    Args:
+        path: of the file.
+        noise: standard deviation of the strongest noise that it was trained with, grey levels.
+        real: whether it is for real images.
+    """
+
+    path: Path
+    noise: float
+    real: bool
+
+
+def read_name(path: Path) -> Shipped:
+    """What a file is for, by its name. ValueError: it is not named as those that ship."""
+    kind = re.fullmatch(r".+_x\d+(?:_(real)|_noise([\d.]+))?", path.stem)
+    if kind is None:
+        raise ValueError(f"{path} is not named NAME_xSCALE, NAME_xSCALE_noiseLEVEL or NAME_xSCALE_real")
+    return Shipped(path, noise=float(kind[2] or 0), real=bool(kind[1]))
+
+
+def shipped(name: str, scale: int) -> list[Shipped]:
+    """List the weights that ship for a model: for blur; then for noise, the strongest last; then for real images."""
+    found = []
+    for path in FOLDER.glob(f"{name.lower()}_x{scale}*.safetensors"):
+        with contextlib.suppress(ValueError):  # somebody's own
+            found.append(read_name(path))
+    return sorted(found, key=lambda file: (file.real, file.noise))
+
+
 def pretrained_path(name: str, scale: int, noise: float = 0.0, *, real: bool = False) -> Path:
-    """Where the shipped weights of a model are, if there are any.
+    """Where the shipped weights of a model are, if there are any; else a path where nothing is.
 
     Args:
         name: of the model.
@@ -17,13 +51,12 @@ def pretrained_path(name: str, scale: int, noise: float = 0.0, *, real: bool = F
             else those for the strongest noise there is, else those for none.
         real: take weights for real images, where there are some and no noise level is given.
     """
-    stem = f"{name.lower()}_x{scale}"
-    if real and noise <= 0 and (path := FOLDER / f"{stem}_real.safetensors").is_file():
-        return path
-    noisy = {float(path.stem.rpartition("_noise")[2]): path for path in FOLDER.glob(f"{stem}_noise*.safetensors")}
-    if noise <= 0 or not noisy:
-        return FOLDER / f"{stem}.safetensors"
-    return noisy[min((level for level in noisy if level >= noise), default=max(noisy))]
+    files = shipped(name, scale)
+    if noise > 0:
+        wanted = [file for file in files if file.noise >= noise] or [file for file in files if file.noise > 0][-1:]
+    else:
+        wanted = [file for file in files if file.real and real]
+    return wanted[0].path if wanted else FOLDER / f"{name.lower()}_x{scale}.safetensors"
 
 
 def blur_and_real(name: str, scale: int) -> list[Path]:

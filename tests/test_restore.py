@@ -16,7 +16,7 @@ import test as command_line
 from inference.upscaler import Upscaler
 from model import create_model, save_model
 from model.network import Network
-from model.pretrained import pretrained_path
+from model.pretrained import pretrained_path, read_name, shipped
 from option import parse_options
 from restore.duration import tell_time, time_left
 from restore.plan import OutputOptions, plan
@@ -440,6 +440,16 @@ def test_shipped_weights_are_chosen_by_noise(tmp_path, monkeypatch):
     assert chosen == {0: "cdsr_x4"} | {noise: f"cdsr_x4_noise{level}" for noise, level in levels.items()}
     assert pretrained_path("CDSR", 2, 15).name == "cdsr_x2.safetensors"
     assert pretrained_path("CDSR_S", 4, 15).name == "cdsr_s_x4.safetensors"
+
+
+def test_what_ships_is_known_by_its_names(tmp_path, monkeypatch):
+    monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
+    for name in ("cdsr_x4_real", "cdsr_x4_noise50", "cdsr_x4", "cdsr_x4_noise7.5", "cdsr_x4_mine", "cdsr_s_x4"):
+        (tmp_path / f"{name}.safetensors").touch()
+    found = [(path.stem.partition("x4")[2], noise, real) for path, noise, real in shipped("CDSR", 4)]
+    assert found == [("", 0, False), ("_noise7.5", 7.5, False), ("_noise50", 50, False), ("_real", 0, True)]
+    with pytest.raises(ValueError, match=r"cdsr_x4_mine\.safetensors is not named NAME_xSCALE, "):
+        read_name(tmp_path / "cdsr_x4_mine.safetensors")
 
 
 def test_write_read_of_upscaled_metadata(tmp_path, bicubic):

@@ -1,7 +1,6 @@
 """What the page does, without the page: models at hand, an image upscaled, views to compare, files swept away."""
 
 import contextlib
-import math
 import os
 import shutil
 import sys
@@ -20,7 +19,7 @@ from data.degradation import SCALES
 from inference.backend import choose_backend
 from inference.upscaler import Upscaler
 from model import MODELS, check_blind, create_model, network_of, open_model
-from model.pretrained import pretrained_path
+from model.pretrained import shipped
 from restore.plan import OutputOptions, TooLargeError, plan
 from restore.restore import network_input, restore_file, restore_image
 from restore.sources import Source
@@ -94,16 +93,17 @@ class Service:
         self.device, self.folder = device, folder
         self.precision, self.backend = resolve_precision(precision, device), backend
         self.max_pixels = max_pixels
-        self.weights = _shipped_weights() | (weights or {})
+        own = {(name, scale): (name, path) for (name, scale), path in (weights or {}).items()}
+        self.weights = _shipped_weights() | own
         if not self.weights:
             raise ValueError("no weights are shipped in experiment/pretrained; name some with --pre_train")
-        name, scale = min(self.weights)
-        choose_backend(backend, create_model(_model_of(name), scale), device, self.precision)  # or nobody is served
+        (_, scale), (name, _) = min(self.weights.items())
+        choose_backend(backend, create_model(name, scale), device, self.precision)  # or nobody is served
         self._upscalers: dict[tuple[str, int], Upscaler] = {}
         self._busy = threading.Lock()
         self._upload: Path | None = None  # at work
         self._is_closing = threading.Event()
-        for name, scale in weights or {}:
+        for name, scale in own:
             check_blind(network_of(name))
             self._upscaler(name, scale)  # what is wrong with the file is said now, and not to a visitor
 
@@ -208,7 +208,8 @@ class Service:
 
     def _upscaler(self, model: str, scale: int) -> Upscaler:
         if (model, scale) not in self._upscalers:
-            network = open_model(_model_of(model), scale, self.weights[model, scale])
+            name, path = self.weights[model, scale]
+            network = open_model(name, scale, path)
             self._upscalers[model, scale] = Upscaler(
                 network.to(self.device).eval(),
                 precision=self.precision,
@@ -249,24 +250,17 @@ class Service:
                     shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
 
 
-def _shipped_weights() -> dict[tuple[str, int], Path]:
+def _shipped_weights() -> dict[tuple[str, int], tuple[str, Path]]:
+    """Models and their files, by the name on the page and the scale."""
     found = {}
     for name in MODELS:
         for scale in SCALES:
-            clean, noisy = pretrained_path(name, scale), pretrained_path(name, scale, noise=math.inf)
-            usual = pretrained_path(name, scale, real=True)
-            if usual.is_file():
-                found[name, scale] = usual
-            if usual != clean and clean.is_file():
-                found[name + BLUR_ONLY, scale] = clean
-            if noisy != clean:
-                found[name + NOISY, scale] = noisy
+            files = shipped(name, scale)
+            blur = BLUR_ONLY if any(file.real for file in files) else ""
+            for path, noise, real in files:  # of several for noise the strongest
+                kind = "" if real else NOISY if noise else blur
+                found[name + kind, scale] = name, path
     return found
-
-
-def _model_of(name: str) -> str:
-    """The model behind a name on the page."""
-    return name.partition(" (")[0]
 
 
 def _cause(error: ValueError, path: Path) -> str:
