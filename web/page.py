@@ -33,52 +33,37 @@ footer {display: none !important}
 """
 
 
-def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
-    """Lay out the page; one image is upscaled at a time, the others wait in a queue."""
-    stopping: dict[str, threading.Event] = {}  # of each session that has work, whether its latest is to stop
+class Handlers:
+    """What the parts of the page call."""
 
-    def check(upload: str) -> tuple[str | None, gr.Image, str]:
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._stopping: dict[str, threading.Event] = {}  # of each session that has work, whether its latest is to stop
+
+    def check(self, upload: str) -> tuple[str | None, gr.Image, str]:
+        """Take an upload, or say why not."""
         try:
-            preview = service.preview(Path(upload))
+            preview = self.service.preview(Path(upload))
         except ValueError as error:
             Path(upload).unlink(missing_ok=True)
             gr.Warning(str(error), title="Not taken", duration=15)
             return None, gr.Image(visible=False), f"**Not taken.** {error}"
         return upload, gr.Image(preview, visible=True), "Ready: choose **Upscale**."
 
-    def offer_scales(model: str, chosen: int) -> gr.Radio:
-        scales = service.scales(model)
+    def offer_scales(self, model: str, chosen: int) -> gr.Radio:
+        """The scales of a model; the one chosen before, where it has that."""
+        scales = self.service.scales(model)
         return gr.Radio(
             choices=[(f"×{scale}", scale) for scale in scales], value=chosen if chosen in scales else scales[0]
         )
 
-    def keep(upload: str | None) -> None:
+    def keep(self, upload: str | None) -> None:
         """The wait for its turn is not to cost the file."""
         if upload:
-            service.keep(Path(upload))
-
-    def watch(stop: threading.Event, progress: gr.Progress) -> Callable[[int, int], None]:
-        """Show the time left after each tile, or stop there."""
-        start = time.monotonic()
-
-        def on_tile(done: int, total: int) -> None:
-            if stop.is_set():
-                raise Cancelled
-            left = time_left(time.monotonic() - start, done, total)
-            progress((done, total), desc=f"upscaling, {left}" if left else "upscaling", unit="tiles")
-
-        return on_tile
-
-    def cancel(request: gr.Request) -> str:
-        if work := stopping.get(request.session_hash):
-            work.set()
-        return "Cancelled."
-
-    def leave(request: gr.Request) -> None:
-        """Nobody waits for a result once the page is closed."""
-        cancel(request)
+            self.service.keep(Path(upload))
 
     def upscale(
+        self,
         upload: str | None,
         model: str,
         scale: int,
@@ -86,12 +71,13 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[tuple[np.ndarray, np.ndarray], str, str, gr.Image, str, gr.Column]:
+        """Upscale an upload, for all that shows the result."""
         if upload is None:
             raise gr.Error("Drop an image first.", title="No image", print_exception=False)
         # Of this call: Gradio begins the next one of a session before the one cancelled has come to its next tile.
-        work = stopping[request.session_hash] = threading.Event()
+        work = self._stopping[request.session_hash] = threading.Event()
         try:
-            result = service.upscale(Path(upload), model, scale, watch(work, progress), strength=strength)
+            result = self.service.upscale(Path(upload), model, scale, watch(work, progress), strength=strength)
         except Cancelled as error:
             raise gr.Error("No result was kept.", title="Cancelled", print_exception=False) from error
         except ValueError as error:
@@ -101,14 +87,41 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
             said = "This machine could not store the result; try again later"
             raise gr.Error(said, title="Not upscaled", print_exception=False) from error
         finally:
-            if stopping.get(request.session_hash) is work:
-                del stopping[request.session_hash]
+            if self._stopping.get(request.session_hash) is work:
+                del self._stopping[request.session_hash]
         images = (result.bicubic, result.restored)
         estimate = result.estimate
         kernel = gr.Image(visible=False) if estimate is None else gr.Image(draw_kernel(estimate), visible=True)
         said = "This model estimates no kernel." if estimate is None else describe(estimate)
         return images, str(result.path), said, kernel, result.description, gr.Column(visible=True)
 
+    def cancel(self, request: gr.Request) -> str:
+        """Stop the work of a session at its next tile."""
+        if work := self._stopping.get(request.session_hash):
+            work.set()
+        return "Cancelled."
+
+    def leave(self, request: gr.Request) -> None:
+        """Nobody waits for a result once the page is closed."""
+        self.cancel(request)
+
+
+def watch(stop: threading.Event, progress: gr.Progress) -> Callable[[int, int], None]:
+    """Show the time left after each tile, or stop there."""
+    start = time.monotonic()
+
+    def on_tile(done: int, total: int) -> None:
+        if stop.is_set():
+            raise Cancelled
+        left = time_left(time.monotonic() - start, done, total)
+        progress((done, total), desc=f"upscaling, {left}" if left else "upscaling", unit="tiles")
+
+    return on_tile
+
+
+def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
+    """Lay out the page; one image is upscaled at a time, the others wait in a queue."""
+    handlers = Handlers(service)
     models = service.models()
     scales = service.scales(models[0])
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
@@ -151,18 +164,18 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
             with gr.Accordion("What the model found in this image", open=True, elem_id="code"):
                 said = gr.Markdown()
                 kernel = gr.Image(show_label=False, interactive=False, buttons=[], container=False, width=374)
-        upload.upload(check, upload, [upload, preview, status], queue=False, show_progress="hidden")
+        upload.upload(handlers.check, upload, [upload, preview, status], queue=False, show_progress="hidden")
         upload.clear(lambda: (gr.Image(visible=False), ""), None, [preview, status], queue=False)
-        model.change(offer_scales, [model, scale], scale, queue=False)
-        button.click(keep, upload, queue=False)
+        model.change(handlers.offer_scales, [model, scale], scale, queue=False)
+        button.click(handlers.keep, upload, queue=False)
         upscaling = button.click(
-            upscale,
+            handlers.upscale,
             [upload, model, scale, strength],
             [slider, download, said, kernel, status, results],
             concurrency_limit=1,
             show_progress_on=status,
         )
-        stop.click(cancel, None, status, cancels=upscaling, queue=False)  # `cancels`: those that wait
-        page.unload(leave)
+        stop.click(handlers.cancel, None, status, cancels=upscaling, queue=False)  # `cancels`: those that wait
+        page.unload(handlers.leave)
     page.queue(max_size=queue_size)
     return page
