@@ -1,7 +1,6 @@
 """Train: parse, seed, build, Trainer(...).fit()."""
 
 import math
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from training.validation import Validator
 from utils import distributed
 from utils.checkpoint import StateStore
 from utils.device import resolve_precision, select_device
+from utils.log import log_to_console, logger
 from utils.randomness import seed_everything
-from utils.run import RunLogger, log_to_console, logger, prepare_run
+from utils.run import RunLogger, prepare_run
 
 CONTRASTIVE = {"c_weight", "positive", "negatives", "temperature", "moco_momentum", "queue_size"}
 """Options of the contrastive loss."""
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_options(argv)
     if args.n_GPUs > 1 and not distributed.is_launched():
         return distributed.launch(args.n_GPUs, __file__, sys.argv[1:] if argv is None else argv)
-    log_to_console(is_silent=distributed.is_launched() and int(os.environ["RANK"]) > 0)
+    log_to_console(is_silent=not distributed.is_first())
     if args.test_only:
         import test
 

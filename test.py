@@ -1,6 +1,5 @@
 """Evaluate a model on test sets, or upscale your own images (`--dir_demo`)."""
 
-import logging
 import signal
 import sys
 from pathlib import Path
@@ -31,8 +30,8 @@ from restore.sources import find_images
 from utils import distributed
 from utils.device import resolve_precision, select_device
 from utils.files import sha256
+from utils.log import log_to_console, logger
 from utils.randomness import seed_everything
-from utils.run import log_to_console, logger
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_options(argv)
     if args.n_GPUs > 1 and not distributed.is_launched():
         return distributed.launch(args.n_GPUs, __file__, sys.argv[1:] if argv is None else argv)
-    log_to_console()
+    log_to_console(is_silent=not distributed.is_first())
     return run(args)
 
 
@@ -49,10 +48,8 @@ def run(args: Options) -> int:
     try:
         seed_everything(args.seed)
         shard = join_shard()
-        if not shard.is_first:
-            logger.setLevel(logging.ERROR)
-            if args.dir_demo:  # one process is enough
-                return 0
+        if args.dir_demo and not shard.is_first:  # one process is enough
+            return 0
         device = select_device(args.device, cpu=args.cpu or args.n_GPUs == 0, local_rank=distributed.local_rank())
         upscaler, checkpoint = build_upscaler(args, device)
         if args.dir_demo:

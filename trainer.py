@@ -1,6 +1,5 @@
 """The training loop: epochs and their phases, logs, validation, states, and stopping in order."""
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,14 +20,13 @@ from training.validation import Validation
 from utils import distributed
 from utils.checkpoint import StateStore
 from utils.device import is_out_of_memory, peak_memory
+from utils.log import logger
 from utils.randomness import random_states, restore_random_states
 from utils.run import RunLogger
 from utils.signals import StopRequest
 
 ASK_RANKS_EVERY = 10
 """Steps between the questions whether any of several processes was told to stop."""
-
-logger = logging.getLogger("cdsr")
 
 
 class TrainingStopped(RuntimeError):

@@ -22,8 +22,9 @@ from evaluation.results import by_kernel, summarize
 from evaluation.rowlog import RowLog, remove_parts
 from inference.upscaler import Upscaler
 from model import create_model
+from utils.environment import environment
 from utils.files import replacing
-from utils.run import environment, log_to_console
+from utils.log import log_to_console
 
 RESULTS = Path("benchmarks/results")
 MODELS = {"dasr-iso": "bicubic_matlab", "cdsr": "bicubic"}

@@ -27,9 +27,9 @@ from benchmarks.evaluation_speed import accuracy_rows, cpu_flags, to_rows
 from inference.upscaler import Upscaler
 from model import create_model, load_model
 from model.pretrained import pretrained_path
+from utils.environment import ROOT, environment
 from utils.files import replacing
 from utils.image import write_image
-from utils.run import ROOT, environment
 from web.service import Service
 
 RESULTS = Path("benchmarks/results/cpu_speed.md")

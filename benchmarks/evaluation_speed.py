@@ -22,8 +22,8 @@ from evaluation.report.groups import read_evaluations
 from evaluation.results import read_rows
 from inference.upscaler import Upscaler
 from model import create_model
+from utils.environment import environment
 from utils.files import replacing
-from utils.run import environment
 
 RESULTS = Path("benchmarks/results/evaluation_speed.md")
 CPU = torch.device("cpu")

@@ -19,9 +19,10 @@ from training.build import build_schedule, build_training_step
 from training.packed_state import pack, unpack
 from training.validation import Validator
 from utils.checkpoint import StateStore
+from utils.environment import environment
 from utils.files import write_json
 from utils.randomness import seed_everything
-from utils.run import environment, read_settings
+from utils.run import read_settings
 
 VARIANTS: dict[str, tuple[str | None, int]] = {  # moments kept (None: not packed), steps of warming up again
     "exact": (None, 0),

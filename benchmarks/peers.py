@@ -40,8 +40,9 @@ from model import create_model, open_model
 from model.network import Network
 from model.pretrained import blur_and_real
 from model.spandrel import open_descriptor
+from utils.environment import environment
 from utils.files import replacing, sha256
-from utils.run import environment, log_to_console, logger
+from utils.log import log_to_console, logger
 
 CPU = torch.device("cpu")
 OURS, OURS_REAL = "CDSR_S", "CDSR_S, real"

@@ -18,8 +18,8 @@ import torch.multiprocessing as mp
 from benchmarks.train_step import build_step, time_calls
 from model import create_model
 from utils import distributed
+from utils.environment import environment
 from utils.files import write_json
-from utils.run import environment
 
 CPU = torch.device("cpu")
 

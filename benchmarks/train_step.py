@@ -33,9 +33,9 @@ from training.recording import WARM_UP_CALLS
 from training.schedule import Phase
 from training.step import StepConfig, TrainingStep
 from utils.device import peak_memory, select_device, synchronize
+from utils.environment import environment
 from utils.files import write_json
 from utils.image import write_image
-from utils.run import environment
 
 
 class Variant(NamedTuple):

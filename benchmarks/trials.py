@@ -20,9 +20,10 @@ import torch
 
 from evaluation.probe import confidence_margin
 from utils.device import PRECISIONS
+from utils.environment import ROOT, environment
 from utils.files import write_json
 from utils.known_degradation import KnownDegradation
-from utils.run import ROOT, environment, read_metrics
+from utils.run import read_metrics
 
 SIGMAS_X2 = "--scale 2 --sig_min 0.35 --sig_max 5"
 """The published range of kernels, as words for `main.py`."""

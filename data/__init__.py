@@ -19,8 +19,7 @@ from data.resident import ResidentCrops
 from data.sources import CACHE_BYTES, FolderSource, ImageSource, large_enough, open_source
 from data.training_set import TrainingSet
 from data.workers import init_worker
-
-logger = logging.getLogger("cdsr")
+from utils.log import logger
 
 
 def open_images(args: Namespace) -> tuple[ImageSource, ImageSource]:

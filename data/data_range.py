@@ -1,11 +1,10 @@
 """`--data_range`: which images are for training, and which are held out for validation."""
 
-import logging
 import re
 
 import numpy as np
 
-logger = logging.getLogger("cdsr")
+from utils.log import logger
 
 
 def parse_range(data_range: str) -> tuple[int, int, int, int]:

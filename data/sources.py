@@ -1,6 +1,5 @@
 """Where training images come from: a folder of files, or a packed LMDB. Both give the same pixels by index."""
 
-import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +10,11 @@ import numpy as np
 
 from data.lmdb import LmdbSource, is_lmdb
 from utils.image import IMAGE_SUFFIXES, ImageError, list_images, read_rgb, read_size
+from utils.log import logger
 
 DATA_SET = "DF2K"  # sub-folder looked into where a folder has no images of its own
 CACHE_BYTES = 2 * 1024**3  # decoded images kept in memory, over all workers of a process
 MAX_NAMED = 10  # images named one by one in a warning before the rest is only counted
-
-logger = logging.getLogger("cdsr")
 
 
 class ImageSource(Protocol):

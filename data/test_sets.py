@@ -4,7 +4,6 @@ Images are read when they are asked for, one after another: the HR of the last i
 where they are made on the fly, are kept for the test kernels that follow.
 """
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,9 @@ from data.protocol import Protocol
 from data.samples import Sample, Testset, TestsetError
 from utils.files import sha256
 from utils.image import ImageError, list_images, read_rgb
+from utils.log import logger
 
 TEST_SETS = ("Set5", "Set14", "B100", "Urban100")  # those of the papers
-
-logger = logging.getLogger("cdsr")
 
 
 class PlainTestset(Testset):

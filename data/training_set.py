@@ -11,7 +11,6 @@ held out here; one turn serves both crops of a pair, which are turned independen
 order and crops is not part of a checkpoint, so that a resumed run sees other batches.
 """
 
-import logging
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
@@ -22,8 +21,7 @@ from data.crop_plan import CropPlan, draw_crops, orient
 from data.pairs import PairDegradation, Pairs
 from data.sources import MAX_NAMED, ImageSource
 from utils.image import ImageError
-
-logger = logging.getLogger("cdsr")
+from utils.log import logger
 
 
 class TrainingSetError(ValueError):

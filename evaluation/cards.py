@@ -24,8 +24,9 @@ from model import identify
 from model.network import Network
 from model.pretrained import FOLDER, read_name
 from utils.checkpoint import load_weights
+from utils.environment import ROOT
 from utils.files import replacing, sha256, write_json
-from utils.run import ROOT, read_metrics, read_settings
+from utils.run import read_metrics, read_settings
 
 AUTHOR = "the-cdsr-contributors"
 LICENSE = "MIT"

@@ -29,9 +29,9 @@ from evaluation.probe import SEED, Points, Probe, probe
 from evaluation.sets import warn_of_replaced
 from evaluation.strengths import Regression, describe, draw_regressions, regress, strengths_of
 from model.network import Network
+from utils.environment import environment
 from utils.files import replacing, write_json
 from utils.image import to_tensor
-from utils.run import environment
 
 LARGEST_LEGEND = 12
 MARKERS = "osD^vP*X<>ph"

@@ -4,7 +4,6 @@ Reading (and degrading) the samples to come, and measuring and writing those tha
 the network. Rows come out in the order of the samples.
 """
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from evaluation.rowlog import RowLog
 from inference.upscaler import Upscaler
 from utils.device import is_out_of_memory, synchronize
 from utils.image import to_tensor, to_uint8
+from utils.log import logger
 
 NUM_AHEAD = 4
 """Samples read ahead of the network."""
@@ -31,7 +31,6 @@ NUM_FINISHERS = 2
 
 OUT_OF_MEMORY = "out of memory: try --tile auto, or --precision bf16"
 
-logger = logging.getLogger("cdsr")
 
 PSNR_AND_SSIM: Mapping[str, Measure] = {"psnr": psnr_y, "ssim": ssim_y}
 

@@ -22,9 +22,10 @@ from evaluation.rowlog import RowLog
 from evaluation.shard import Shard
 from inference.upscaler import VIEWS, Upscaler
 from utils.device import peak_memory, reset_peak_memory
+from utils.environment import environment
 from utils.files import as_json
 from utils.image import write_image
-from utils.run import environment, logger
+from utils.log import logger
 
 TIMED_ON = ("processor", "gpus", "threads")
 """Of the environment: what the seconds of a row depend on."""

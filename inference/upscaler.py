@@ -1,6 +1,5 @@
 """From an LR image to its SR image: precision, tiles, flips and rotations around a model."""
 
-import logging
 from collections.abc import Callable, Iterator
 
 import torch
@@ -14,14 +13,13 @@ from inference.tiles import MIN_TILE, num_tiles, super_resolve_bands
 from model.network import Network
 from utils.device import autocast, is_out_of_memory
 from utils.known_degradation import EstimatedDegradation, KnownDegradation
+from utils.log import logger
 
 MARGIN = 2
 """LR pixels repeated around a tile whose result has to be moved: enough for 2 (scale - 1) SR pixels."""
 
 UPRIGHT = ((0, False),)
 VIEWS = tuple((turns, flip) for turns in range(4) for flip in (False, True))
-
-logger = logging.getLogger("cdsr")
 
 
 def grid_shift(model: Network) -> int:

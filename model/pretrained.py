@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.run import ROOT, logger
+from utils.environment import ROOT
+from utils.log import logger
 
 FOLDER = ROOT / "experiment" / "pretrained"
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from inference.upscaler import VIEWS, Upscaler
 from utils.image import MAX_PIXELS, ImageError, count_pixels
+from utils.log import logger
 
 LONG = 30.0
 """Seconds from which on the time is told before starting."""
@@ -20,8 +20,6 @@ PROBE = 128
 
 OVERLAP = 1.3
 """What tiles compute, over the pixels of the image."""
-
-logger = logging.getLogger("cdsr")
 
 
 def tell_time(

@@ -1,6 +1,5 @@
 """Upscaling a user's images: one image with all it has, one file, and many files with what may go wrong in each."""
 
-import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +19,7 @@ from restore.transparency import bleed, enlarge_alpha
 from utils.device import is_out_of_memory
 from utils.files import check_writable
 from utils.image import Image, count_pixels, format_of, read_image, write_image
-
-logger = logging.getLogger("cdsr")
+from utils.log import logger
 
 
 def network_input(image: Image) -> Tensor:

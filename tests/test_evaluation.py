@@ -24,9 +24,9 @@ from evaluation.shard import Shard
 from inference.upscaler import Upscaler
 from model import create_model, save_model
 from utils.device import peak_memory, reset_peak_memory
+from utils.environment import environment
 from utils.files import sha256, write_json
 from utils.image import write_image
-from utils.run import environment
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")

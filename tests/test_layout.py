@@ -39,7 +39,7 @@ for _part in ("data", "model", "loss", "inference", "evaluation", "restore", "tr
     MAY_IMPORT[_part] -= {"option", "recipes"}  # `args` end in main.py, test.py and the build_* factories
 # The same inside a part: modules, from the ground up. One that is not named stands anywhere above those that are.
 INSIDE = {
-    "utils": "files image device randomness signals distributed known_degradation checkpoint run",
+    "utils": "log environment files image device randomness signals distributed known_degradation checkpoint run",
     "data": "degradation lmdb sources data_range crop_plan pairs protocol protocols samples mismatch test_sets "
     "training_set resident validation",
     "model": "sync_norm common network degradation_head variant csc rrdb residual autocorrelation dasr_encoder lpe "

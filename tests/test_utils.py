@@ -18,8 +18,9 @@ from model.bicubic import Bicubic
 from tests.test_trainer import deliver
 from training.schedule import Phase, Schedule
 from utils.device import select_device
+from utils.environment import ROOT, environment
 from utils.randomness import generator_for, random_states, restore_random_states, seed_everything
-from utils.run import ROOT, RunLogger, environment, prepare_run, read_metrics, read_settings
+from utils.run import RunLogger, prepare_run, read_metrics, read_settings
 from utils.signals import StopRequest
 
 
@@ -232,7 +233,7 @@ def test_the_commit_tells_changes_of_the_code_apart_and_of_nothing_else(
         (tmp_path / name).write_text("one\n")
     git("add", ".")
     git("commit", "-m", "first")
-    monkeypatch.setattr("utils.run.ROOT", tmp_path)
+    monkeypatch.setattr("utils.environment.ROOT", tmp_path)
     commits = [environment()["commit"]]
     for name, content in (("notes.md", b"two\n"), ("a.py", b"# \xe9\n"), ("a.py", b"three\n")):  # \xe9: Latin-1
         (tmp_path / name).write_bytes(content)

@@ -7,7 +7,6 @@ several parts (`--split_batch`, a frozen encoder), which DistributedDataParallel
 little to send.
 """
 
-import logging
 import os
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -17,10 +16,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from utils.log import logger
+
 TIMEOUT = timedelta(minutes=30)
 """A process that does not answer for this long stops the run; of one that dies, torchrun tells at once."""
 
-logger = logging.getLogger("cdsr")
 
 T = TypeVar("T")
 
@@ -28,6 +28,11 @@ T = TypeVar("T")
 def is_launched() -> bool:
     """Whether torchrun started this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def is_first() -> bool:
+    """Whether this process speaks for all: it is alone, or the first that torchrun started; known before they join."""
+    return int(os.environ["RANK"]) == 0 if is_launched() else True
 
 
 def launch(num_processes: int, script: str, words: Sequence[str]) -> int:

@@ -2,29 +2,21 @@
 
 import json
 import logging
-import platform
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from utils.environment import environment
 from utils.files import finite_or_null, replacing, write_json
+from utils.log import logger
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = Path("experiment")
 LOGS = ("setting.json", "environment.json", "metrics.jsonl", "train.log")
 """What a run writes of itself, beside its weights and states."""
-
-logger = logging.getLogger("cdsr")
 
 
 def prepare_run(folder: Path, *, reset: bool, resume: bool) -> None:
@@ -44,43 +36,6 @@ def prepare_run(folder: Path, *, reset: bool, resume: bool) -> None:
             f"{folder} holds a run already; go on with --resume -1, delete it with --reset, or name another by --save"
         )
     folder.mkdir(parents=True, exist_ok=True)
-
-
-def environment() -> dict[str, Any]:
-    """Describe what a result depends on: commit, versions, device, command, time."""
-    return {
-        "commit": _commit(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
-        "date": time.strftime("%Y-%m-%d %H:%M:%S%z"),
-    }
-
-
-def _commit() -> str:
-    """HEAD, and a digest of how the code differs from it; empty outside of git."""
-    changes = _git("diff", "HEAD", "--", "*.py", "pyproject.toml", "requirements*.txt")
-    return _git("rev-parse", "HEAD") + (f"+changes.{sha256(changes.encode()).hexdigest()[:8]}" if changes else "")
-
-
-def _git(*words: str) -> str:
-    try:
-        answer = subprocess.run(["git", "-C", ROOT, *words], capture_output=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return answer.stdout.decode(errors="replace").strip()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -169,16 +124,3 @@ class RunLogger:
             for name in LOGS:
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self.folder / "tb_logger", ignore_errors=True)
-
-
-def log_to_console(*, is_silent: bool = False) -> None:
-    """Show the project's messages on standard error, past any progress bar; a silent process shows errors alone."""
-    from tqdm import tqdm
-
-    class BarFriendly(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            tqdm.write(self.format(record), file=sys.stderr)
-
-    if not logger.handlers:
-        logger.addHandler(BarFriendly())
-    logger.setLevel(logging.ERROR if is_silent else logging.INFO)

@@ -14,7 +14,7 @@ from pathlib import Path
 from data.degradation import SCALES
 from inference.backend import BACKENDS
 from utils.device import PRECISIONS, select_device
-from utils.run import log_to_console, logger
+from utils.log import log_to_console, logger
 from web.service import Service
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from restore.duration import time_left
 from restore.sources import SUFFIXES
-from utils.run import logger
+from utils.log import logger
 from web.chart import describe, draw_kernel
 from web.service import Cancelled, Service
 

@@ -1,7 +1,6 @@
 """What a report is made of: the result files of runs, grouped by what was measured."""
 
 import json
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,7 @@ from data.protocols import PROTOCOLS, get_protocol
 from data.test_sets import TEST_SETS
 from evaluation.report.published_results import NUM_IMAGES, REFERENCE, published_rows
 from evaluation.results import precision_note
-
-logger = logging.getLogger("cdsr")
+from utils.log import logger
 
 Pair = tuple[float | None, float | None]
 

@@ -8,7 +8,6 @@ says nothing of the RGB that is left.
 
 import contextlib
 import io
-import logging
 import re
 import struct
 import sys
@@ -24,6 +23,7 @@ from PIL import Image as PILImage
 from utils.image.exif import keep_texts, orientation_of
 from utils.image.files import FILE_FORMATS
 from utils.image.pixels import Image
+from utils.log import logger
 
 MAX_PIXELS = 500_000_000  # a larger image is taken for a decompression bomb
 
@@ -43,7 +43,6 @@ _CONVERSIONS = {
     "CMYK": "converted to RGB without a colour profile",
 }
 
-logger = logging.getLogger("cdsr")
 _warned: set[str] = set()  # kinds of conversion this process has already spoken of
 
 

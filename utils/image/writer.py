@@ -5,7 +5,6 @@ such colour, and OpenCV no grey with alpha, no texts, no resolution, and no file
 """
 
 import io
-import logging
 import struct
 import zlib
 from collections.abc import Iterator
@@ -23,8 +22,7 @@ from utils.files import replacing
 from utils.image.exif import keep_texts
 from utils.image.files import FileFormat, format_of
 from utils.image.pixels import Image, row_bands, to_8_bit
-
-logger = logging.getLogger("cdsr")
+from utils.log import logger
 
 _REFUSED = (ValueError, TypeError, KeyError, OverflowError, struct.error, SyntaxError)
 """What the writers raise for metadata that they cannot take."""
