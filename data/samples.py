@@ -13,6 +13,7 @@ from tqdm import tqdm
 from data.degradation import TestKernel
 from data.protocol import Protocol
 from utils.known_degradation import KnownDegradation
+from utils.log import logger
 
 
 class TestsetError(ValueError):
@@ -64,7 +65,7 @@ def readable(sets: Mapping[str, Samples], title: str) -> Iterator[tuple[str, Sam
             try:
                 yield name, samples[index]
             except ValueError as error:
-                tqdm.write(f"{name}: {error}")
+                logger.warning("%s: %s", name, error)
 
 
 class Testset(Samples):

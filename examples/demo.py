@@ -4,7 +4,6 @@ Everything comes from the photographs that scikit-image ships; nothing is downlo
 repository: `python -m examples.demo`.
 """
 
-import csv
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import skimage
 import main
 import test
 from data.protocols import get_protocol
+from evaluation.results import read_rows
 from evaluation.side_by_side import side_by_side
 from utils.image import read_rgb, write_image
 
@@ -53,9 +53,9 @@ def draw_comparison(name: str) -> Path:
     columns = [("LR", protocol.degrade(name, hr)[labels.index(KERNEL)])]
     for model in ("bicubic", "CDSR_S"):
         stem = FOLDER / "results" / f"Photographs_x2_{protocol.slug}_{model}"
-        with stem.with_name(stem.name + ".csv").open(newline="", encoding="utf-8") as file:
-            row = next(row for row in csv.DictReader(file) if (row["image"], row["kernel"]) == (name, KERNEL))
-        figures = f"{float(row['psnr']):.2f} dB / {float(row['ssim']):.4f}"
+        rows = read_rows(stem.with_name(stem.name + ".csv"))
+        [row] = [row for row in rows if (row.image, row.kernel) == (name, KERNEL)]
+        figures = f"{row.psnr:.2f} dB / {row.values['ssim']:.4f}"
         columns.append((f"{model}\n{figures}", read_rgb(stem / f"{name}_{KERNEL}.png")))
     path = FOLDER / f"comparison_{name}.png"
     side_by_side([*columns, ("HR", hr)], path, zoom=DETAILS[name])

@@ -1,1 +1,1 @@
-"""Images in files: reading and writing all kinds, and upscaling those of a person."""
+"""Upscaling the images of a person: which, under which names, with what becomes of each."""
