@@ -15,6 +15,7 @@ from model.network import Network
 from option import TEST_SETS_ALONE, Options, parse_options
 from trainer import Interrupted, Trainer, TrainingStopped
 from training.build import build_schedule, build_training_step
+from training.optimizers import unread_flags
 from training.validation import Validator
 from utils import distributed
 from utils.checkpoint import StateStore
@@ -34,14 +35,6 @@ TESTS = {
 
 ENCODER_PHASE = {"lr_encoder", "lr_decay_encoder", "gamma_encoder", "batch_encoder"}
 """Options of the encoder phase."""
-
-OPTIMIZERS_OF = {
-    "momentum": {"SGD"},
-    "beta1": {"ADAM", "MUON"},
-    "beta2": {"ADAM", "MUON"},
-    "epsilon": {"ADAM", "MUON", "RMSprop"},
-}
-"""Who reads an option of the optimisers."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -123,7 +116,7 @@ def train(args: Options) -> None:
 def unread_options(args: Options, model: Network, degradation: Degradation) -> dict[str, str]:
     """Name the options that this training does not read, each with the reason."""
     unread = dict.fromkeys(degradation.unread_ranges, f"degradation {degradation.name}, {args.blur_type} kernels")
-    unread |= {name: f"--optimizer {args.optimizer}" for name, of in OPTIMIZERS_OF.items() if args.optimizer not in of}
+    unread |= dict.fromkeys(unread_flags(args.optimizer), f"--optimizer {args.optimizer}")
     unread |= dict.fromkeys(TESTS, "it is for tests, not for a training")
     if degradation.variance_range is None or args.sv_mode:
         unread["blur_type"] = "no one Gaussian kernel is drawn for an image"

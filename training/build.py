@@ -45,14 +45,7 @@ def build_training_step(
     ema = ExponentialMovingAverage(model, args.ema) if args.ema else None
     if args.compile:
         compile_model(model)
-    optimizer = OPTIMIZERS[args.optimizer](
-        model,
-        lr=args.lr_sr,
-        momentum=args.momentum,
-        betas=(args.beta1, args.beta2),
-        eps=args.epsilon,
-        weight_decay=args.weight_decay,
-    )
+    optimizer = build_optimizer(args, model)
     config = StepConfig(
         precision=args.precision,
         channels_last=args.channels_last,
@@ -86,6 +79,13 @@ def build_moco(args: argparse.Namespace, model: Network) -> MoCo:
         temperature=args.temperature,
         negatives=args.negatives,
     )
+
+
+def build_optimizer(args: argparse.Namespace, model: Network) -> torch.optim.Optimizer:
+    """The optimiser of `--optimizer`, over all weights of a model."""
+    build, reads = OPTIMIZERS[args.optimizer]
+    settings = {"momentum": args.momentum, "betas": (args.beta1, args.beta2), "eps": args.epsilon}
+    return build(model, lr=args.lr_sr, weight_decay=args.weight_decay, **{name: settings[name] for name in reads})
 
 
 def build_network(

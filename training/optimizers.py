@@ -1,6 +1,7 @@
 """The optimisers of `--optimizer`, by name."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -22,19 +23,31 @@ def build_muon(
     return Muon(kernels, others, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "ADAM": lambda model, *, lr, betas, eps, weight_decay, momentum: torch.optim.Adam(
-        model.parameters(), lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True
-    ),
-    "MUON": lambda model, *, momentum, **options: build_muon(model, **options),
-    "SGD": lambda model, *, lr, betas, eps, weight_decay, momentum: torch.optim.SGD(
-        model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay
-    ),
-    "RMSprop": lambda model, *, lr, betas, eps, weight_decay, momentum: torch.optim.RMSprop(
-        model.parameters(), lr=lr, eps=eps, weight_decay=weight_decay
-    ),
-}
-"""Each makes an optimiser of all weights of a model; the schedule sets the rate at every step.
+class OptimizerKind(NamedTuple):
+    """An optimiser of all weights of a model; the schedule sets its rate at every step.
 
-momentum: of SGD. betas: the decays of Adam's two averages. eps: added to the divisor by Adam and RMSprop.
-"""
+    Args:
+        build: takes the model, `lr`, `weight_decay` and the settings that it reads.
+        reads: which of FLAGS these are.
+    """
+
+    build: Callable[..., torch.optim.Optimizer]
+    reads: tuple[str, ...]
+
+
+OPTIMIZERS = {
+    "ADAM": OptimizerKind(
+        lambda model, **settings: torch.optim.Adam(model.parameters(), fused=True, **settings), ("betas", "eps")
+    ),
+    "MUON": OptimizerKind(build_muon, ("betas", "eps")),
+    "SGD": OptimizerKind(lambda model, **settings: torch.optim.SGD(model.parameters(), **settings), ("momentum",)),
+    "RMSprop": OptimizerKind(lambda model, **settings: torch.optim.RMSprop(model.parameters(), **settings), ("eps",)),
+}
+
+FLAGS = {"momentum": ("momentum",), "betas": ("beta1", "beta2"), "eps": ("epsilon",)}
+"""The options behind a setting: the momentum, the decays of Adam's two averages, what is added to a divisor."""
+
+
+def unread_flags(name: str) -> list[str]:
+    """Options of optimisers that the one of this name does not read."""
+    return [flag for setting, flags in FLAGS.items() if setting not in OPTIMIZERS[name].reads for flag in flags]
