@@ -225,7 +225,7 @@ def test_a_peer_is_evaluated_and_reported_as_ours_are(
     assert re.search(r"\| Two \| \d+\.\d\d \| \d\.\d{4} \| 2 \| 8 \| 0 \|", capsys.readouterr().out)
     rows = read_rows(tmp_path / "Two_x2_dasr-iso_noise0_spandrel-safmn_x2.csv")
     assert len(rows) == 8 and all(5 < row.psnr < 60 for row in rows)
-    assert "spandrel (safmn_x2)" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "spandrel (safmn_x2, tiles of 16)" in (tmp_path / "report.html").read_text(encoding="utf-8")
     write_image(tmp_path / "own.png", photograph(19, 21))
     assert program.main([*words, "--dir_demo", str(tmp_path / "own.png"), "--results", str(tmp_path)]) == 0
     expected = open_model("spandrel", 2, peers / "safmn_x2.pth").eval()
