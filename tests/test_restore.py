@@ -24,7 +24,7 @@ from restore.restore import Outcome, restore_all, restore_image
 from restore.sources import Source, find_images
 from tests.test_image_metadata import SRGB, exif_of, random_pixels, save_pil
 from utils.environment import ROOT
-from utils.image import Image, read_image, write_image, writer
+from utils.image import Image, read_image, write_image
 
 CPU = torch.device("cpu")
 
@@ -302,24 +302,35 @@ def test_running_out_of_memory_or_disk_fails_one_image_alone(tmp_path, bicubic, 
     assert outcome.failed[1] == f"cannot write {planned[1][1]}: No space left on device"
 
 
+STOPPED = """
+import signal, sys
+import test
+from utils.image.writer import PILImage
+
+number, *words = sys.argv[1:]
+numbers = iter([None, int(number)])
+write = PILImage.Image.save
+
+def stopped(*args, **options):
+    write(*args, **options)
+    if sent := next(numbers):
+        signal.raise_signal(sent)
+
+PILImage.Image.save = stopped
+sys.exit(test.main(words))
+"""
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interruption_ends_with_the_summary(tmp_path, capsys, monkeypatch, number, code):
+def test_an_interruption_ends_with_the_summary(tmp_path, number, code):
+    """Sent before the second result has its name; in a process of its own, where the signals are nobody else's."""
     paths = [save_pil(tmp_path / f"{name}.png", PILImage.new("L", (9, 9))) for name in "abc"]
-    numbers = iter([None, number])
-    write = writer.PILImage.Image.save
-
-    def stopped(*args, **options):
-        write(*args, **options)
-        if sent := next(numbers):
-            signal.raise_signal(sent)  # which this thread handles before it goes on
-
-    monkeypatch.setattr(writer.PILImage.Image, "save", stopped)
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        assert demo(*paths, results=tmp_path / "out") == code
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert "1 upscaled, 0 kept, 0 failed" in capsys.readouterr().out
+    words = ["--model", "bicubic", "--cpu", "--dir_demo", *paths, "--results", tmp_path / "out"]
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED, str(int(number)), *words], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == code
+    assert "1 upscaled, 0 kept, 0 failed" in done.stdout
     assert names(tmp_path / "out") == ["a_x2.png"]
 
 
