@@ -34,6 +34,15 @@ def assets() -> Path:
     return Path(__file__).parent / "assets"
 
 
+@pytest.fixture
+def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six smooth random images in an empty working folder."""
+    from tests.support.images import write_photographs
+
+    monkeypatch.chdir(tmp_path)
+    return write_photographs(tmp_path / "HR")
+
+
 TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
 
 

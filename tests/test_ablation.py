@@ -15,10 +15,8 @@ from model.cdsr import CDSR
 from model.common import RGB_RANGE
 from model.published import describe, to_published
 from model.variant import LPE_KINDS, Variant, variant_of
-from tests.test_trainer import DENSE, RUN, assert_same, final_state, photographs, tiny
+from tests.support.runs import DENSE, RUN, assert_same, final_state, tiny
 from utils.checkpoint import load_weights
-
-__all__ = ["photographs"]  # a fixture
 
 ABLATIONS = {
     "--lpe pixel": Variant(lpe="pixel"),

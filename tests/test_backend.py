@@ -16,7 +16,7 @@ from inference.upscaler import Upscaler
 from main import resolve_arithmetic
 from model import create_model
 from option import parse_options
-from tests.test_option import refusal
+from tests.support.refusals import refusal
 from utils.device import resolve_precision
 
 CPU = torch.device("cpu")

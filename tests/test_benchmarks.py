@@ -24,12 +24,10 @@ from data.samples import Sample, Samples
 from model import build_model, create_model
 from model.network import Network
 from option import parse_options
-from tests.test_report import write_result
-from tests.test_trainer import RUN, photographs, tiny
+from tests.support.reports import write_result
+from tests.support.runs import RUN, tiny
 from utils.image import write_image
 from utils.run import RunLogger
-
-__all__ = ["photographs"]
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parent.parent

@@ -1,6 +1,5 @@
 """Weights and states on disk: round trips, and every damaged or dangerous file refused."""
 
-import os
 import pickle
 import resource
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from loss import PixelLoss, contrastive_loss
 from model import load_model
 from model.cdsr import CDSR, CDSRSize
 from model.moco import MoCo
+from tests.support.weights import Bomb
 from training.ema import ExponentialMovingAverage
 from training.schedule import Phase
 from training.step import StepConfig, TrainingStep
@@ -80,16 +80,6 @@ def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, keep: int) -> 
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match=f"model{suffix} is truncated"):
         load_weights(path)
-
-
-class Bomb:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.path}",)
 
 
 @pytest.mark.parametrize("legacy", [True, False])

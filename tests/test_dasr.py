@@ -20,11 +20,10 @@ from model.dynamic_conv import DAConv
 from model.published import TRAINING_ONLY, load_published, to_published
 from recipes import RECIPES
 from tests.assets.fill_weights import fill
-from tests.test_model import ASSETS, chw
-from tests.test_trainer import assert_same, photographs, tiny
+from tests.support.runs import assert_same, tiny
+from tests.support.weights import ASSETS, chw
 from utils.checkpoint import StateStore, load_weights
 
-__all__ = ["photographs"]
 CONSTANTS = ("G.sub_mean.", "G.add_mean.")
 
 

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import data.build_lmdb
-from data import build_batches, build_pair_degradation, load_batches, open_images
+from data import build_batches, build_pair_degradation, open_images
 from data.build_lmdb import build_lmdb
 from data.crop_plan import draw_crops, orient
 from data.data_range import parse_range, split_range
@@ -21,21 +21,13 @@ from data.lmdb import METADATA_KEY, LmdbSource, encode_metadata, image_key
 from data.sources import FolderSource, find_images, large_enough, open_source
 from data.training_set import TrainingSet, TrainingSetError
 from data.validation import ValidationSet
-from option import Options, parse_options
+from tests.support.crops import PATCH, SIZES, batches_of, coordinates, loader_of, make_args, make_crops, truncate
 from utils.image import read_rgb, write_image
 
-PATCH = 16
-SIZES = [(40, 31), (16, 16), (25, 60), (33, 18), (50, 50), (17, 29), (20, 20)]
 # Of seed 0, step 12345, 3 images of 100 of 500x500 pixels.
 GOLDEN_IMAGES = [46, 85, 45]
 GOLDEN_CORNERS = [[[400, 260], [254, 251]], [[319, 213], [6, 82]], [[8, 401], [361, 326]]]
 GOLDEN_ORIENTATIONS = [[1, 6], [3, 3], [3, 2]]
-
-
-def coordinates(index: int, size: tuple[int, int]) -> np.ndarray:
-    """An image whose pixels say which image, row and column they are."""
-    y, x = np.mgrid[: size[0], : size[1]]
-    return np.dstack([np.full(size, index), y, x]).astype(np.uint8)
 
 
 @pytest.fixture
@@ -49,28 +41,6 @@ def folder(tmp_path) -> Path:
 def packed(folder) -> Path:
     build_lmdb(folder, folder.parent / "HR.lmdb", progress=False)
     return folder.parent / "HR.lmdb"
-
-
-def make_crops(path: Path, **given) -> TrainingSet:
-    options = {"seed": 3, "batch_size": 6, "patch": PATCH} | given
-    return TrainingSet(open_source(path), **options)
-
-
-def make_args(path: Path, **given) -> Options:
-    defaults = {"patch_size": 8, "batch_size": 6, "n_threads": 0, "seed": 3}
-    return parse_options(["--dir_data", str(path)]).replace(**defaults | given)
-
-
-def loader_of(args: Options, steps: range) -> DataLoader:
-    images, _ = open_images(args)
-    loader = build_batches(args, images, build_pair_degradation(args), torch.device("cpu"))(steps)
-    assert isinstance(loader, DataLoader)
-    return loader
-
-
-def batches_of(dataset: TrainingSet | DataLoader, steps: range = range(8)) -> torch.Tensor:
-    """Batches of a loader, or those of these steps of a set."""
-    return torch.stack(list(load_batches(dataset, steps) if isinstance(dataset, TrainingSet) else dataset))
 
 
 # --- the plan of a batch
@@ -275,10 +245,6 @@ def test_no_usable_image_is_an_error(tmp_path, folder):
     (tmp_path / "bad" / "a.png").write_text("fake")
     with pytest.raises(ValueError, match=r"none of its 1 images can be read; .*a\.png"):
         open_source(tmp_path / "bad")
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-60])
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

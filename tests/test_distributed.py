@@ -7,14 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from data.degradation import DegradationConfig, create_degradation
 from data.pairs import PairDegradation
@@ -22,14 +20,14 @@ from loss import PixelLoss, contrastive_loss
 from model import create_model
 from model.moco import MoCo
 from model.sync_norm import synchronise_statistics
-from tests.test_trainer import assert_same
+from tests.support.ranks import on_ranks
+from tests.support.runs import assert_same
 from trainer import Meter
 from training.ema import ExponentialMovingAverage
 from training.schedule import Phase
 from training.step import StepConfig, TrainingStep
 from utils import distributed
 from utils.checkpoint import StateStore
-from utils.image import write_image
 
 ROOT = Path(__file__).parent.parent
 GLOBAL_BATCH, NUM_STEPS = 6, 2
@@ -102,19 +100,6 @@ def log_own_losses(rank: int, world_size: int) -> dict[str, Any]:
     return meter.means()
 
 
-def work(rank: int, world_size: int, folder: str, task: Callable[[int, int], dict[str, Any]]) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", f"file://{folder}/group", rank=rank, world_size=world_size)
-    torch.save(task(rank, world_size), f"{folder}/{rank}.pt")
-    distributed.finalize()
-
-
-def on_ranks(task: Callable[[int, int], dict[str, Any]], world_size: int, folder: Path) -> list[dict[str, Any]]:
-    """Run a task in processes of one group; returns what each came to."""
-    mp.spawn(work, (world_size, str(folder), task), nprocs=world_size)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world_size)]
-
-
 @pytest.mark.parametrize(("world_size", "name"), [(2, "CDSR_S"), (3, "CDSR_S"), (2, "CDSR_S_oracle")])
 def test_ranks_equal_one_process(tmp_path: Path, world_size: int, name: str) -> None:
     ranks = on_ranks(functools.partial(train, name=name), world_size, tmp_path)
@@ -148,14 +133,6 @@ def test_averaged_weights_have_the_statistics_of_all_ranks(tmp_path: Path) -> No
 def test_a_log_line_has_the_losses_of_all_ranks(tmp_path: Path) -> None:
     for means in on_ranks(log_own_losses, 2, tmp_path):
         assert means == pytest.approx({"pixel": (1 + 1 + 2) / 3, "contrastive": 0.5})
-
-
-@pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    generator = np.random.default_rng(0)
-    for index in range(6):
-        write_image(tmp_path / "HR" / f"{index}.png", generator.integers(0, 256, (60, 64, 3), np.uint8))
-    return tmp_path / "HR"
 
 
 def command(photographs: Path, *more: str) -> list[str]:

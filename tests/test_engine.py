@@ -17,7 +17,7 @@ from data.resident import ResidentCrops
 from data.training_set import TrainingSet
 from model import create_model, init_model, save_model
 from option import parse_options
-from tests.test_trainer import RUN, assert_same, final_state, photographs, rows, tiny
+from tests.support.runs import RUN, assert_same, final_state, rows, tiny
 from training.ema import ExponentialMovingAverage
 from training.guard import MAX_SKIPPED_STEPS, SkipGuard
 from training.resume import match_layouts
@@ -25,7 +25,6 @@ from training.schedule import Schedule
 from training.step import without_context
 from utils.device import has_fast_bf16
 
-__all__ = ["photographs"]
 ROOT = Path(__file__).parent.parent
 
 

@@ -23,6 +23,7 @@ from evaluation.rowlog import RowLog, remove_parts
 from evaluation.shard import Shard
 from inference.upscaler import Upscaler
 from model import create_model, save_model
+from tests.support.images import smooth_image
 from utils.device import peak_memory, reset_peak_memory
 from utils.environment import environment
 from utils.files import sha256, write_json
@@ -30,13 +31,6 @@ from utils.image import write_image
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
-
-
-def image(seed: int, height: int = 48, width: int = 60) -> np.ndarray:
-    """Smooth noise, (height, width, 3) uint8."""
-    coarse = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed)) * 255
-    fine = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 255)
-    return fine[0].permute(1, 2, 0).round().byte().numpy()
 
 
 class Memory:
@@ -62,7 +56,7 @@ class Memory:
 
 @pytest.fixture
 def samples() -> Memory:
-    return Memory({"one": image(1), "broken": None, "two": image(2, 64, 40)})
+    return Memory({"one": smooth_image(1), "broken": None, "two": smooth_image(2, 64, 40)})
 
 
 def upscaler() -> Upscaler:
@@ -83,7 +77,7 @@ def test_rows_are_those_of_the_metrics_in_order(samples: Memory, overlap: bool) 
 
 
 def test_a_corrupt_or_tiny_image_fails_its_rows_alone(samples: Memory) -> None:
-    samples.images["two"] = image(3, 12, 12)  # 8 pixels without its border: too few for SSIM
+    samples.images["two"] = smooth_image(3, 12, 12)  # 8 pixels without its border: too few for SSIM
     rows = evaluate(upscaler(), samples, device=CPU, name="x")
     assert [bool(row.error) for row in rows] == [False, False, True, True, True, True]
     assert "broken.png is truncated" in rows[2].error
@@ -147,7 +141,7 @@ def test_pixels_stay_float32_in_low_precision() -> None:
 
 def test_a_grey_file_is_measured_as_rgb_on_y() -> None:
     """Y has the range 219 and not 255: 1.32 dB above the PSNR of the one plane, which MATLAB code measures."""
-    grey = np.repeat(image(1)[:, :, :1], 3, axis=2)
+    grey = np.repeat(smooth_image(1)[:, :, :1], 3, axis=2)
     (row,) = evaluate(upscaler(), Memory({"bridge": grey}, ("a",)), device=CPU, name="x")
     lr = torch.from_numpy(grey[::2, ::2].copy()).permute(2, 0, 1)[None].float()
     sr = upscaler()(lr)[0].permute(1, 2, 0).round().double().numpy()
@@ -280,7 +274,7 @@ def test_a_metric_is_added_by_a_line(monkeypatch: pytest.MonkeyPatch, samples: M
 @pytest.fixture
 def sets(tmp_path: Path) -> Path:
     for number in range(3):
-        write_image(tmp_path / "sets" / "Tiny" / f"p{number}.png", image(number, 50, 61))
+        write_image(tmp_path / "sets" / "Tiny" / f"p{number}.png", smooth_image(number, 50, 61))
     return tmp_path / "sets"
 
 
@@ -446,7 +440,7 @@ def test_rows_of_other_images_are_not_gone_on_with(sets: Path, tmp_path: Path, m
     with monkeypatch.context() as patch:
         patch.setattr("evaluation.sets.write_results", interrupt)
         assert run(*words, "--results", tmp_path / "out") == 130
-    write_image(sets / "Tiny" / "p1.png", image(9, 50, 61))
+    write_image(sets / "Tiny" / "p1.png", smooth_image(9, 50, 61))
     for name in ("out", "fresh"):
         assert run(*words, "--results", tmp_path / name) == 0
     gone_on, fresh = (read_rows(next((tmp_path / name).glob("*.csv"))) for name in ("out", "fresh"))

@@ -17,7 +17,7 @@ from inference import export
 from inference.export import ExportError, main
 from inference.upscaler import Upscaler, grid_shift
 from model import create_model, load_model, save_model
-from tests.test_image_metadata import random_pixels, save_pil
+from tests.support.images import random_pixels, save_pil
 from utils.image import read_image, to_tensor, to_uint8
 
 ROOT = Path(__file__).parent.parent

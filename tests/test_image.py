@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import ExifTags, Image, features
 
+from tests.support.images import save_pil
 from utils.image import ImageError, list_images, read_rgb, read_size, to_tensor, to_uint8, write_image
 
 
@@ -60,11 +61,6 @@ def test_paths_in_any_script(tmp_path, image, deep):
         assert np.array_equal(read_rgb(tmp_path / "مجلد" / name), image)
     (tmp_path / "深い.png").write_bytes(cv2.imencode(".png", deep)[1].tobytes())
     assert np.array_equal(read_rgb(tmp_path / "深い.png"), rounded(deep)[..., ::-1])
-
-
-def save_pil(path: Path, image: Image.Image, **options) -> Path:
-    image.save(path, **options)
-    return path
 
 
 def test_kinds_are_converted_with_one_warning_each(tmp_path, image, caplog):

@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import ExifTags, ImageCms, features
+from PIL import ExifTags, features
 from PIL import Image as PILImage
 from PIL.PngImagePlugin import putchunk
 
 from option import FORMATS
 from restore.plan import losses, suffix_for
 from restore.transparency import bleed, enlarge_alpha
-from tests.test_image import save_pil
+from tests.support.images import SRGB, exif_of, random_pixels, save_pil
 from utils.image import (
     FILE_FORMATS,
     Image,
@@ -37,22 +37,6 @@ from utils.image import (
 
 LOSSLESS = ("PNG", "TIFF")
 FORMATS_BY_NAME = {file_format.name: file_format for file_format in FILE_FORMATS}
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def exif_of(orientation: int = 1, **more: int) -> bytes:
-    exif = PILImage.Exif()
-    exif[ExifTags.Base.Make] = "Maker"
-    exif[ExifTags.Base.Orientation] = orientation
-    camera = exif.get_ifd(ExifTags.IFD.Exif)
-    camera[ExifTags.Base.ExifImageWidth] = 22
-    camera[ExifTags.Base.ISOSpeedRatings] = 400
-    return exif.tobytes()
-
-
-def random_pixels(channels: int, bits: int, height: int = 13, width: int = 22) -> np.ndarray:
-    dtype = np.uint8 if bits == 8 else np.uint16
-    return np.random.default_rng(channels).integers(0, 2**bits, (height, width, channels)).astype(dtype)
 
 
 @pytest.mark.parametrize(

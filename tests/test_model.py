@@ -2,7 +2,6 @@
 
 import copy
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,19 +16,8 @@ from model.dynamic_conv import dynamic_depthwise_conv, sum_of_shifted_products
 from model.encoder import Encoder
 from model.moco import MoCo
 from model.published import TRAINING_ONLY, load_published, published_name, to_published
-from tests.assets.fill_weights import fill
+from tests.support.weights import ASSETS, chw, filled_weights
 from utils.device import autocast, select_device
-
-ASSETS = Path(__file__).parent / "assets"
-
-
-def filled_weights(keys: str, seed: int) -> dict[str, torch.Tensor]:
-    shapes = json.loads((ASSETS / keys).read_text())
-    return {name: torch.from_numpy(value) for name, value in fill(shapes, seed).items()}
-
-
-def chw(images: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(images).movedim(-1, -3)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from loss import PixelLoss, contrastive_loss
 from model import create_model
 from model.moco import MoCo
 from model.sync_norm import synchronise_statistics
-from tests.test_distributed import on_ranks
+from tests.support.ranks import on_ranks
 from training.muon import Muon, orthogonalise, split_parameters
 from training.optimizers import MUON_TOO, NOT_MUON
 from training.schedule import Phase

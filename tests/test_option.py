@@ -12,6 +12,7 @@ from data.degradation import DegradationConfig, create_degradation
 from model.variant import Variant
 from option import Options, build_parser, parse_options
 from recipes import RECIPES
+from tests.support.refusals import refusal
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,13 +46,6 @@ def test_every_option_is_read_somewhere() -> None:
     names -= set(Variant._fields)  # and these by build_model
     unread = {name for name in names if not re.search(rf"(args|self)\.{name}\b|\"{name}\"", sources)}
     assert not unread
-
-
-def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:
-    with pytest.raises(SystemExit) as stop:
-        parse_options(line.split())
-    assert stop.value.code == 2
-    return capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

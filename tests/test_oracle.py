@@ -27,14 +27,13 @@ from inference.export import main as export
 from inference.upscaler import Upscaler
 from model import create_model, init_model, load_model, save_model
 from model.oracle import KernelPCA, Oracle
-from tests.test_evaluation import image
-from tests.test_trainer import RUN, assert_same, at_step, deliver, final_state, photographs, rows, tiny
+from tests.support.images import smooth_image
+from tests.support.runs import RUN, assert_same, at_step, deliver, final_state, rows, tiny
 from training.build import tell_kernels
 from utils.image import write_image
 from utils.known_degradation import KnownDegradation
 from web.service import Service
 
-__all__ = ["photographs"]
 CPU = torch.device("cpu")
 SEED_OF_OTHERS = 12
 
@@ -210,7 +209,7 @@ def test_variant_blur_has_no_one_kernel() -> None:
 
 def test_validation_tells_what_was_drawn(tmp_path: Path) -> None:
     for index in range(2):
-        write_image(tmp_path / f"{index}.png", image(index))
+        write_image(tmp_path / f"{index}.png", smooth_image(index))
     degradation = create_degradation(DegradationConfig(noise=20))
     samples = ValidationSet(open_source(tmp_path), degradation)
     for index in range(2):
@@ -239,7 +238,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    write_image(tmp_path / "sets" / "Tiny" / "a.png", image(1))
+    write_image(tmp_path / "sets" / "Tiny" / "a.png", smooth_image(1))
     return tmp_path / "sets"
 
 
@@ -259,7 +258,7 @@ def test_a_test_tells_the_kernel_of_each_row(sets: Path, weights: Path, monkeypa
     load_model(model, weights)
     protocol = get_protocol("cdsr", 2)
     assert isinstance(model, Oracle) and figures.keys() == {test_kernel.label for test_kernel in protocol.test_kernels}
-    hr = image(1)
+    hr = smooth_image(1)
     for test_kernel, lr in zip(protocol.test_kernels, protocol.degrade("a", hr), strict=True):
         known_degradation = protocol.known_degradation(test_kernel)
         assert known_degradation is not None
@@ -298,8 +297,8 @@ def test_kernels_of_the_command_line_and_other_sides(sets: Path, tmp_path: Path)
 
 def test_its_codes_tell_the_kernel_alone(tmp_path: Path) -> None:
     protocol = get_protocol("cdsr", 2)
-    write_image(tmp_path / "Set" / "a.png", image(0))
-    write_image(tmp_path / "Set" / "b.png", image(1))
+    write_image(tmp_path / "Set" / "a.png", smooth_image(0))
+    write_image(tmp_path / "Set" / "b.png", smooth_image(1))
     codes = collect_embeddings(oracle(), {"Set": load_testset(tmp_path, "Set", protocol)}, device=CPU).codes
     assert np.array_equal(codes[:9], codes[9:]) and len(np.unique(codes, axis=0)) == 9
 

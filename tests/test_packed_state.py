@@ -10,7 +10,7 @@ import torch
 
 import main
 from examples.train_in_pieces import train_a_piece
-from tests.test_trainer import RUN, final_state, photographs, rows, tiny
+from tests.support.runs import RUN, final_state, rows, tiny
 from trainer import Trainer
 from training.muon import Muon
 from training.packed_state import (
@@ -25,8 +25,6 @@ from training.packed_state import (
     write_parts,
 )
 from utils.checkpoint import CheckpointError, StateStore
-
-__all__ = ["photographs"]
 
 
 def test_eight_bits_are_within_half_a_step() -> None:

@@ -20,11 +20,10 @@ from data.pairs import STREAM_PARAMETERS, STREAM_PARTNERS, PairDegradation
 from data.resident import ResidentCrops
 from data.sources import open_source
 from data.training_set import TrainingSet, TrainingSetError
-from tests.test_data import PATCH, SIZES, batches_of, coordinates, loader_of, make_args, make_crops, truncate
-from tests.test_trainer import assert_same, final_state, photographs, rows, tiny
+from tests.support.crops import PATCH, SIZES, batches_of, coordinates, loader_of, make_args, make_crops, truncate
+from tests.support.runs import assert_same, final_state, rows, tiny
 from utils.image import write_image
 
-__all__ = ["photographs"]
 CPU = torch.device("cpu")
 
 

@@ -22,14 +22,12 @@ from model import build_model, create_model, init_model, save_model, variant_in
 from model.degradation_head import DegradationHead, kernel_covariance
 from model.variant import Variant
 from option import parse_options
-from tests.test_data import loader_of, make_args
-from tests.test_trainer import photographs
+from tests.support.crops import loader_of, make_args
 from training.build import build_schedule
 from training.schedule import Phase
 from utils.image import write_image
 from utils.known_degradation import KnownDegradation
 
-__all__ = ["photographs"]
 ROOT = Path(__file__).parent.parent
 SMALL = Variant(lpe="autocorrelation", csc=False, head=True)
 

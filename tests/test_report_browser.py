@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.test_report import make_report
+from tests.support.reports import make_report
 
 pytestmark = pytest.mark.slow
 

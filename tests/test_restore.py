@@ -22,7 +22,7 @@ from restore.duration import tell_time, time_left
 from restore.plan import OutputOptions, plan
 from restore.restore import Outcome, restore_all, restore_image
 from restore.sources import Source, find_images
-from tests.test_image_metadata import SRGB, exif_of, random_pixels, save_pil
+from tests.support.images import SRGB, exif_of, random_pixels, save_pil
 from utils.environment import ROOT
 from utils.image import Image, read_image, write_image
 

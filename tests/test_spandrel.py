@@ -28,8 +28,7 @@ from model.published import to_published
 from model.spandrel import check_image_network
 from model.variant import Variant
 from tests.conftest import torchvision_problem
-from tests.test_checkpoint import Bomb
-from tests.test_model import filled_weights
+from tests.support.weights import Bomb, filled_weights
 from utils.checkpoint import save_weights
 from utils.image import read_rgb, to_tensor, to_uint8, write_image
 

@@ -7,10 +7,8 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,10 +21,11 @@ from data import build_degradation, build_pair_degradation
 from data.pairs import PairDegradation
 from loss import PixelLoss
 from model import MODELS, create_model, save_model
-from model.cdsr import CDSR, CDSRSize
+from model.cdsr import CDSR
 from model.network import Network
 from model.variant import Variant
 from option import parse_options
+from tests.support.runs import DENSE, RUN, assert_same, at_step, deliver, final_state, rows, tiny
 from trainer import Meter
 from training.build import build_training_step
 from training.guard import MAX_SKIPPED_STEPS
@@ -34,86 +33,8 @@ from training.model_files import ModelFiles
 from training.step import TrainingStep
 from training.validation import Validation
 from utils.checkpoint import StateStore, load_weights
-from utils.image import write_image
 
 ROOT = Path(__file__).parent.parent
-RUN = Path("experiment/tiny_x2_s-fold_aniso")
-
-
-@pytest.fixture
-def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Six smooth random images in an empty working folder."""
-    monkeypatch.chdir(tmp_path)
-    generator = np.random.default_rng(0)
-    for index in range(6):
-        coarse = torch.from_numpy(generator.uniform(0, 255, (1, 3, 9, 11)))
-        image = torch.nn.functional.interpolate(coarse, size=(72, 88), mode="bicubic").clamp(0, 255)
-        write_image(tmp_path / "HR" / f"{index}.png", image[0].permute(1, 2, 0).round().to(torch.uint8).numpy())
-    return tmp_path / "HR"
-
-
-def tiny(photographs: Path, *more: str) -> list[str]:
-    """A command line that trains the small model for a few steps: one epoch of each phase."""
-    words = (
-        f"--dir_data {photographs} --cpu --n_threads 0 --model CDSR_S --save tiny --patch_size 12 --batch_size 4 "
-        "--test_every 4 --epochs_encoder 1 --epochs_sr 2 --freeze_epoch 2 --data_range 1-4/5-6 --print_every 1 "
-        "--no-use_tb_logger --noise 10"
-    )
-    return [*words.split(), *more]
-
-
-def rows(kind: str) -> list[dict[str, Any]]:
-    lines = (RUN / "metrics.jsonl").read_text().splitlines()
-    return [row for row in map(json.loads, lines) if kind in row]
-
-
-def final_state() -> dict[str, Any]:
-    return StateStore(RUN / "state").load()[0]
-
-
-def assert_same(first: object, second: object) -> None:
-    """Compare nested states bit for bit."""
-    if isinstance(first, Tensor):
-        assert isinstance(second, Tensor) and torch.equal(first, second)
-    elif isinstance(first, dict):
-        assert isinstance(second, dict) and first.keys() == second.keys()
-        for key in first:
-            assert_same(first[key], second[key])
-    elif isinstance(first, list | tuple):
-        assert isinstance(second, list | tuple) and len(first) == len(second)
-        for left, right in zip(first, second, strict=True):
-            assert_same(left, right)
-    else:
-        assert first == second
-
-
-def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
-    """Do something just before a global step of the training runs."""
-    original = TrainingStep.__call__
-
-    def call(self: TrainingStep, *arguments, **keywords):
-        if keywords["step"] == step:
-            act()
-        return original(self, *arguments, **keywords)
-
-    monkeypatch.setattr(TrainingStep, "__call__", call)
-
-
-def deliver(number: int) -> None:
-    """Call the installed handler of a signal, as the interpreter does between two instructions.
-
-    The signal itself, raised in a process with the native libraries of the whole suite, has crashed it at random.
-    """
-    handler = signal.getsignal(number)
-    assert callable(handler)
-    handler(number, None)
-
-
-DENSE = partial(
-    CDSR,
-    size=CDSRSize(num_features=32, growth=16, num_blocks=4, encoder_widths=(32, 64, 128), code_dim=128, num_codes=512),
-)
-"""A small network of the published parts."""
 
 
 def test_ten_seeded_steps_give_the_golden_losses(

@@ -15,7 +15,7 @@ import torch
 from inference.tiles import tile_starts
 from inference.upscaler import Upscaler
 from model.bicubic import Bicubic
-from tests.test_trainer import deliver
+from tests.support.runs import deliver
 from training.schedule import Phase, Schedule
 from utils.device import select_device
 from utils.environment import ROOT, environment

@@ -26,7 +26,7 @@ import test as command_line
 from inference.upscaler import Upscaler
 from model import create_model, save_model
 from model.variant import Variant
-from tests.test_image_metadata import random_pixels, save_pil
+from tests.support.images import random_pixels, save_pil
 from utils.image import Image as PixelImage
 from utils.image import read_image
 from utils.known_degradation import EstimatedDegradation
