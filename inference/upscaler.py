@@ -113,7 +113,8 @@ class Upscaler:
         *,
         on_tile: Callable[[int, int], None] | None = None,
     ) -> Iterator[tuple[slice, Tensor]]:
-        """Upscale lr (B, 3, H, W) float32 in [0, 255] band by band of SR rows, in memory that a tile bounds.
+        """Upscale lr (B, 3, H, W) float32 in [0, 255] band by band of SR rows; beside the image and a copy of it that
+        the encoder makes, a tile bounds the memory.
 
         When memory runs out, tiles are halved and the image begins again: rows may come twice, the later ones count.
 
@@ -195,10 +196,11 @@ class Upscaler:
     @torch.inference_mode()
     def estimate(self, lr: Tensor) -> EstimatedDegradation | None:
         """Read the degradations off lr (B, 3, H, W) float32 RGB in [0, 255], in bounded memory; None: it reads none."""
-        return self.model.estimate(self._lay_out(lr), self._resolve_tile(lr))
+        tile = self._resolve_tile(lr)
+        return self.model.estimate(lr if tile else self._lay_out(lr), tile)
 
     def _encode(self, lr: Tensor, known_degradation: KnownDegradation | None, tile: int | None) -> Tensor:
-        lr = self._lay_out(lr)
+        lr = lr if tile else self._lay_out(lr)  # a large image is not copied for it
         return self._finite(lambda: self.model.encode(lr, known_degradation, tile=tile), lr.device)
 
     def _view(self, lr: Tensor, code: Tensor, view: tuple[int, bool]) -> Tensor:

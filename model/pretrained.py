@@ -50,13 +50,12 @@ def pretrained_path(name: str, scale: int, noise: float = 0.0, *, real: bool = F
         scale: the factor.
         noise: standard deviation in the LR images, grey levels. Above 0, weights trained up to that level are taken,
             else those for the strongest noise there is, else those for none.
-        real: take weights for real images, where there are some and no noise level is given.
+        real: take weights for real images, where there are some, and none for noise are wanted and there.
     """
     files = shipped(name, scale)
-    if noise > 0:
-        wanted = [file for file in files if file.noise >= noise] or [file for file in files if file.noise > 0][-1:]
-    else:
-        wanted = [file for file in files if file.real and real]
+    noisy = [file for file in files if file.noise > 0] if noise > 0 else []
+    wanted = [file for file in noisy if file.noise >= noise] or noisy[-1:]
+    wanted = wanted or [file for file in files if file.real and real]
     return wanted[0].path if wanted else FOLDER / f"{name.lower()}_x{scale}.safetensors"
 
 
@@ -74,6 +73,6 @@ def shipped_weights(name: str, scale: int, noise: float = 0.0, *, real: bool = F
     if not path.is_file() and pretrained_path(small, scale, noise, real=real).is_file():
         logger.warning("no weights are shipped for %s x%d: taking %s", name, scale, small)
         name, path = small, pretrained_path(small, scale, noise, real=real)
-    if noise > 0 and path == pretrained_path(name, scale) and path.is_file():
-        logger.warning("no weights for noise are shipped for %s x%d: taking those for none", name, scale)
+    if path.is_file() and read_name(path).noise < noise:
+        logger.warning("no weights for noise of %g are shipped for %s x%d: taking %s", noise, name, scale, path.name)
     return name, path

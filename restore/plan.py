@@ -40,8 +40,8 @@ def plan(sources: Sequence[Source], folder: Path, options: OutputOptions) -> lis
     """Name the result of each image in `folder`.
 
     An image that is converted keeps its suffix in the name (a.gif_x2.png), whatever else there is: an image that is
-    added later never counts another's result as its own. So do images whose results would have one name in any case.
-    Results of an earlier run that lie among the images are not upscaled again.
+    added later to a folder never counts another's result as its own. So do images whose results would have one name
+    in any case. Results of an earlier run that lie among the images are not upscaled again.
     """
     planned, taken = [], set[str]()
     for source in sources:
@@ -72,9 +72,10 @@ def losses(image: Image, file_format: FileFormat, *, height: int, width: int, nu
     Raises:
         TooLargeError: it does not hold the size at all.
     """
-    if max(height, width) > file_format.max_side:
+    if max(height, width) > file_format.max_side or height * width > file_format.max_pixels:
+        most = f" and {file_format.max_pixels / 1e6:.0f} megapixels" if file_format.max_pixels < 2**62 else ""
         raise TooLargeError(
-            f"{file_format.name} holds at most {file_format.max_side} pixels a side, not {width}x{height}; "
+            f"{file_format.name} holds at most {file_format.max_side} pixels a side{most}, not {width}x{height}; "
             "give --format png"
         )
     has_metadata = bool(image.icc_profile or image.exif or image.xmp)

@@ -25,7 +25,7 @@ from utils.log import logger
 def network_input(image: Image) -> Tensor:
     """What a network sees of an image: (1, 3, H, W) float32 RGB in [0, 255], grey repeated, alpha taken out."""
     colour = image.colour if image.alpha is None else bleed(image.colour, image.alpha)
-    lr = torch.from_numpy(colour.astype(np.float32)).permute(2, 0, 1).contiguous() * (255 / image.top)
+    lr = torch.from_numpy(colour.transpose(2, 0, 1).astype(np.float32, order="C")).mul_(255 / image.top)
     return lr.expand(3, -1, -1)[None]
 
 
@@ -131,27 +131,34 @@ def restore_all(
     kept = set[Path]() if options.overwrite else existing
     missing = [(source, target) for source, target in planned if target not in kept]
     outcome = Outcome(kept=sorted(kept))
-    tell_time([source.path for source, _ in missing], upscaler, device, max_pixels=options.max_pixels)
-    with tqdm(missing, desc="images", unit="image", disable=None) as bar:
-        for source, target in bar:
-            bar.set_postfix_str(source.path.name)
-            with tqdm(desc="tiles", unit="tile", leave=False, disable=None) as tiles:
-                try:
-                    restore_file(source, target, upscaler, device, options, on_tile=_show_on(tiles))
-                    outcome.done.append(target)
-                except ValueError as error:
-                    outcome.fail(str(error))
-                except OSError as error:
-                    outcome.fail(f"cannot write {target}: {error.strerror or error}")
-                except KeyboardInterrupt as interruption:
-                    outcome.interruption = interruption
-                    break
-                except Exception as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    outcome.fail(f"{source.path}: not enough memory, even in small tiles")
+    try:
+        tell_time([source.path for source, _ in missing], upscaler, device, max_pixels=options.max_pixels)
+        with tqdm(missing, desc="images", unit="image", disable=None) as bar:
+            for source, target in bar:
+                bar.set_postfix_str(source.path.name)
+                _try(source, target, upscaler, device, options, outcome)
+    except KeyboardInterrupt as interruption:
+        outcome.interruption = interruption
     outcome.seconds = time.monotonic() - start
     return outcome
+
+
+def _try(
+    source: Source, target: Path, upscaler: Upscaler, device: torch.device, options: OutputOptions, outcome: Outcome
+) -> None:
+    """Upscale one image with a bar of its tiles, and note what became of it."""
+    with tqdm(desc="tiles", unit="tile", leave=False, disable=None) as tiles:
+        try:
+            restore_file(source, target, upscaler, device, options, on_tile=_show_on(tiles))
+            outcome.done.append(target)
+        except ValueError as error:
+            outcome.fail(str(error))
+        except OSError as error:
+            outcome.fail(f"cannot write {target}: {error.strerror or error}")
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            outcome.fail(f"{source.path}: not enough memory, even in small tiles")
 
 
 def _show_on(bar: "tqdm[None]") -> Callable[[int, int], None]:

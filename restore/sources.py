@@ -2,8 +2,9 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from utils.image import IMAGE_SUFFIXES, list_images, natural_key
@@ -32,7 +33,8 @@ def find_images(words: Sequence[str | Path], *, leave_out: Path | None = None) -
     """Resolve files, folders and glob patterns.
 
     A folder keeps its tree below the results (below its own name where several are given), a pattern the tree from
-    its first wildcard on; a file goes to the top. Hidden files in folders, and what lies in `leave_out` (earlier
+    its first wildcard on; a file goes to the top. Those that would share a place go below the name of the folder that
+    they are from. Hidden files in folders, and what lies in `leave_out` (earlier
     results), are passed over. An image that is named twice is taken once.
 
     Returns:
@@ -51,7 +53,14 @@ def find_images(words: Sequence[str | Path], *, leave_out: Path | None = None) -
             real = os.path.realpath(source.path)
             if not (results and not named_inside and Path(real).is_relative_to(results)):
                 found.setdefault(real, source)
-    return list(found.values()), problems
+    shared = Counter(source.relative for source in found.values())
+    return [_apart(source) if shared[source.relative] > 1 else source for source in found.values()], problems
+
+
+def _apart(source: Source) -> Source:
+    """The image below the name of the folder that its place is counted from."""
+    folder = source.path.absolute().parents[len(source.relative.parts) - 1]
+    return replace(source, relative=Path(folder.name) / source.relative)
 
 
 def _resolve(word: str, *, several: bool, problems: list[str]) -> Iterator[Source]:

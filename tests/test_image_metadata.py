@@ -152,6 +152,12 @@ def test_cmyk_becomes_srgb_and_drops_its_profile(tmp_path):
     assert image.pixels[0, 0, 0] < 20 < image.pixels[0, 0, 2]
 
 
+@pytest.mark.parametrize("written", [b'tiff:Orientation="6"', b"tiff:Orientation='6'", b"<tiff:Orientation>6<"])
+def test_orientation_in_xmp_is_that_of_the_turned_pixels(tmp_path, written):
+    write_image(tmp_path / "a.png", Image(random_pixels(3, 8), xmp=b"<x " + written + b"/>"))
+    assert read_image(tmp_path / "a.png").xmp == b"<x " + written.replace(b"6", b"1") + b"/>"
+
+
 def test_alpha_goes_where_it_fits_and_else_onto_white(tmp_path):
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[:, 4:, 3] = 255
@@ -160,8 +166,24 @@ def test_alpha_goes_where_it_fits_and_else_onto_white(tmp_path):
     assert losses(image, FORMATS_BY_NAME["WEBP"], height=8, width=8, num_bits=16) == ["8 bits alone: rounded"]
     write_image(tmp_path / "a.bmp", image)
     assert np.array_equal(read_image(tmp_path / "a.bmp").pixels[0, :, 0], [255] * 4 + [0] * 4)
-    with pytest.raises(ValueError, match=r"WEBP holds at most 16383 .*--format png"):
-        losses(image, FORMATS_BY_NAME["WEBP"], height=16384, width=3, num_bits=8)
+    for name, height, width, message in (
+        ("WEBP", 16_384, 3, "WEBP holds at most 16383 pixels a side, not 3x16384; give --format png"),
+        ("AVIF", 32_769, 16, "AVIF holds at most 32768 pixels a side and 268 megapixels, not 16x32769"),
+        ("AVIF", 16_385, 16_384, "AVIF holds at most 32768 pixels a side and 268 megapixels, not 16384x16385"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            losses(image, FORMATS_BY_NAME[name], height=height, width=width, num_bits=8)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_that_could_outgrow_32_bit_offsets_has_64(tmp_path, monkeypatch, bits):
+    """Of a few bytes here, as if they were 4 GiB."""
+    image = Image(random_pixels(4, bits), exif=exif_of())
+    for limit, version in ((2**32 - 2**25, 42), (0, 43)):
+        monkeypatch.setattr(writer, "_TIFF_BYTES", limit)
+        write_image(tmp_path / "a.tif", image)
+        assert (tmp_path / "a.tif").read_bytes()[2] == version
+        assert np.array_equal(read_image(tmp_path / "a.tif").pixels, image.pixels)
 
 
 def test_formats_by_name():

@@ -231,6 +231,7 @@ def test_files_folders_and_patterns(tmp_path):
     assert tree(f"{tmp_path}/*/b/*.jpg") == ["a/b/2.jpg", "a/b/10.jpg"]
     assert tree(f"{tmp_path}/**/*.*g") == ["a/1.png", "a/b/2.jpg", "a/b/10.jpg", "c/1.png", "c/d/e.JPEG"][:4]
     assert tree(tmp_path / "a/1.png", tmp_path / "a/1.png", tmp_path / "c/f.txt") == ["1.png", "f.txt"]
+    assert tree(tmp_path / "a/1.png", tmp_path / "c/1.png", tmp_path / "a/b/2.jpg") == ["a/1.png", "c/1.png", "2.jpg"]
     assert tree(tmp_path, leave_out=tmp_path / "a") == ["c/1.png", "c/d/e.JPEG"]  # earlier results
     assert tree(tmp_path / "a/b", leave_out=tmp_path / "a") == ["2.jpg", "10.jpg"]  # unless they are what is asked for
     (tmp_path / "empty").mkdir()
@@ -259,6 +260,17 @@ def test_an_image_that_is_added_does_not_count_another_s_result_as_its_own(tmp_p
     assert demo(images, results=tmp_path / "out") == 0
     assert "1 upscaled, 1 kept, 0 failed" in capsys.readouterr().out
     assert read_image(tmp_path / "out/a.gif_x2.png").pixels.shape[:2] == (10, 10)
+
+
+def test_files_of_one_name_do_not_count_each_other_s_results_as_their_own(tmp_path, capsys):
+    for folder, side in (("one", 5), ("two", 9)):
+        (tmp_path / folder).mkdir()
+        save_pil(tmp_path / folder / "a.png", PILImage.new("L", (side, side)))
+    one, two = (tmp_path / folder / "a.png" for folder in ("one", "two"))
+    assert demo(two, results=tmp_path / "out") == 0
+    assert demo(one, two, results=tmp_path / "out") == 0
+    assert "2 upscaled, 0 kept, 0 failed" in capsys.readouterr().out
+    assert names(tmp_path / "out") == ["a_x2.png", "one/a_x2.png", "two/a_x2.png"]
 
 
 def test_every_suffix_of_jpeg_is_looked_for(tmp_path):
@@ -300,6 +312,13 @@ def test_running_out_of_memory_or_disk_fails_one_image_alone(tmp_path, bicubic, 
     assert len(outcome.failed) == 2 and not outcome.done
     assert "not enough memory" in outcome.failed[0]
     assert outcome.failed[1] == f"cannot write {planned[1][1]}: No space left on device"
+
+
+def test_an_interruption_between_images_costs_no_summary(tmp_path, bicubic, monkeypatch):
+    planned = [(Source(save_pil(tmp_path / "a.png", PILImage.new("L", (9, 9))), Path("a.png")), tmp_path / "a_x2.png")]
+    monkeypatch.setattr("restore.restore.tell_time", lambda *arguments, **options: signal.raise_signal(signal.SIGINT))
+    outcome = restore_all(planned, bicubic, CPU, OutputOptions())
+    assert outcome.interruption is not None and not outcome.done
 
 
 STOPPED = """
@@ -401,7 +420,7 @@ def test_shipped_weights_are_chosen_by_name(tmp_path, monkeypatch, capsys, caplo
     assert str(shipped) in caplog.text
     assert "noise" not in caplog.text
     assert command_line.main([*words, "--noise", "5", "--overwrite"]) == 0
-    assert "no weights for noise are shipped for CDSR_S x2: taking those for none" in caplog.text
+    assert "no weights for noise of 5 are shipped for CDSR_S x2: taking cdsr_s_x2.safetensors" in caplog.text
     assert command_line.main([*words, "--scale", "4"]) == 1
     assert "no weights are shipped for CDSR x4" in caplog.text
 
@@ -409,7 +428,7 @@ def test_shipped_weights_are_chosen_by_name(tmp_path, monkeypatch, capsys, caplo
 def test_own_images_take_the_weights_for_real_images(tmp_path, monkeypatch, caplog):
     """Test sets take those for blur, unless the protocol is real, and so does a scale that has no others."""
     monkeypatch.setattr("model.pretrained.FOLDER", tmp_path)
-    for name in ("cdsr_s_x2", "cdsr_s_x4", "cdsr_s_x4_real", "cdsr_s_x4_noise15"):
+    for name in ("cdsr_s_x2", "cdsr_s_x3", "cdsr_s_x3_real", "cdsr_s_x4", "cdsr_s_x4_real", "cdsr_s_x4_noise15"):
         save_model(create_model("CDSR_S", int(name[8])), tmp_path / f"{name}.safetensors", {})
 
     def taken(*words: str) -> str:
@@ -420,6 +439,14 @@ def test_own_images_take_the_weights_for_real_images(tmp_path, monkeypatch, capl
     assert taken(*own, "4") == "cdsr_s_x4_real.safetensors"
     assert taken(*own, "4", "--blur_only") == "cdsr_s_x4.safetensors"
     assert taken(*own, "4", "--noise", "10") == "cdsr_s_x4_noise15.safetensors"
+    assert "noise of 10" not in caplog.text
+    assert taken(*own, "4", "--noise", "20") == "cdsr_s_x4_noise15.safetensors"
+    assert taken(*own, "3", "--noise", "5") == "cdsr_s_x3_real.safetensors"  # which know noise, too
+    for said in (
+        "20 are shipped for CDSR_S x4: taking cdsr_s_x4_noise15",
+        "5 are shipped for CDSR_S x3: taking cdsr_s",
+    ):
+        assert f"no weights for noise of {said}" in caplog.text
     assert taken(*own, "2") == "cdsr_s_x2.safetensors"
     assert taken("--scale", "4") == "cdsr_s_x4.safetensors"
     assert taken("--scale", "4", "--protocol", "real") == "cdsr_s_x4_real.safetensors"

@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import pytest
 import torch
 import torch.nn.functional as F
@@ -197,6 +198,7 @@ class Hungry(Blur):
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         MemoryError(),
+        cv2.error("(-4:Insufficient memory) Failed to allocate 4000000000 bytes in function 'OutOfMemoryError'"),
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried ..."),
     ],
 )

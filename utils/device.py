@@ -4,6 +4,7 @@ import contextlib
 import re
 from pathlib import Path
 
+import cv2
 import psutil
 import torch
 from torch import Tensor
@@ -103,6 +104,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Tell running out of memory, on any device, from other errors."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and bool(
-        re.search(r"not enough memory|can't allocate memory|out of memory|std::bad_alloc", str(error))
+    said = (
+        r"not enough memory|can't allocate memory|out of memory|std::bad_alloc|Insufficient memory"  # the last: OpenCV
     )
+    return isinstance(error, RuntimeError | cv2.error) and bool(re.search(said, str(error)))

@@ -26,6 +26,7 @@ from restore.sources import Source
 from utils.device import is_out_of_memory, resolve_precision
 from utils.image import Image, count_pixels, read_image
 from utils.known_degradation import EstimatedDegradation
+from utils.log import logger
 
 NOISY = " (blur and white noise)"
 """Follows the name of a model where its shipped weights were trained with noise."""
@@ -217,6 +218,7 @@ class Service:
                 tile="auto",
                 centred=True,
             )
+            logger.info("%s runs in %s", path.name, self._upscalers[model, scale].arithmetic)
         return self._upscalers[model, scale]
 
     def _result(self, path: Path, target: Path, upscaler: Upscaler, seconds: float) -> Result:

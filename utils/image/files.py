@@ -14,17 +14,19 @@ class FileFormat:
     name: str  # as Pillow has it
     suffixes: tuple[str, ...]  # in lower case, the usual one first
     max_side: int = 2**31 - 1  # pixels
+    max_pixels: int = 2**62
     grey: bool = True
     alpha: bool = True
     deep: bool = False  # 16 bits a sample
     metadata: bool = True  # profile, EXIF and XMP
 
 
+# Of AVIF what decoders read; an encoder writes more.
 FILE_FORMATS = (
     FileFormat("PNG", (".png",), deep=True),
     FileFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), max_side=65_500, alpha=False),
     FileFormat("WEBP", (".webp",), max_side=16_383, grey=False),
-    FileFormat("AVIF", (".avif",), max_side=65_536, grey=False),
+    FileFormat("AVIF", (".avif",), max_side=32_768, max_pixels=16_384**2, grey=False),
     FileFormat("TIFF", (".tif", ".tiff"), deep=True),
     FileFormat("BMP", (".bmp",), alpha=False, metadata=False),
 )

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import ExifTags, ImageCms, PngImagePlugin, UnidentifiedImageError
 from PIL import Image as PILImage
 
+from utils.device import is_out_of_memory
 from utils.image.exif import keep_texts, orientation_of
 from utils.image.files import FILE_FORMATS
 from utils.image.pixels import Image
@@ -126,12 +127,12 @@ def _open(
             if _tiff_tag(opened, 284, 1) == 2 and max(_tiff_tag(opened, 258, (8,))) > 8:
                 raise ImageError("its 16-bit samples are stored channel by channel; convert it first")
             yield opened, file
-    except MemoryError:  # says nothing of the file
-        raise
     except Exception as error:  # the decoders raise a dozen types on broken files; the cause is kept
+        if is_out_of_memory(error):  # says nothing of the file
+            raise
         cause = str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
-            cause = f"not an image in one of the formats {', '.join(formats)}"
+            cause = f"not an image in one of the formats {', '.join(formats)}, or of a kind that is not read"
         elif isinstance(error, FileNotFoundError):
             cause = "no such file"
         elif isinstance(error, OSError) and error.strerror:
@@ -264,7 +265,7 @@ def _read_metadata(opened: PILImage.Image, path: Path | str) -> dict[str, Any]:
         logger.warning("%s: its EXIF data are damaged and left out (%s)", path, error)
     xmp = opened.info.get("xmp") or b""
     if isinstance(xmp, bytes):
-        kept["xmp"] = re.sub(rb'(tiff:Orientation(?:="|>))[2-8]', rb"\g<1>1", xmp)
+        kept["xmp"] = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
     texts = getattr(opened, "text", {}) if opened.format == "PNG" else {}
     kept["text"] = {name: str(value) for name, value in texts.items() if not name.startswith(("XML:", "Raw profile"))}
     dpi = opened.info.get("dpi")

@@ -27,6 +27,9 @@ from utils.log import logger
 _REFUSED = (ValueError, TypeError, KeyError, OverflowError, struct.error, SyntaxError)
 """What the writers raise for metadata that they cannot take."""
 
+_TIFF_BYTES = 2**32 - 2**25
+"""Of pixels, what fits into a TIFF with 32-bit offsets beside all metadata."""
+
 _PARTS = {
     "xmp": "XMP",
     "exif": "EXIF",
@@ -146,12 +149,18 @@ def _options(image: Image, file_format: FileFormat, quality: int | None) -> dict
         for name, content in image.colour_chunks.items():
             chunks.add(name, content)
     elif file_format.name == "TIFF":
+        options["big_tiff"] = _needs_big_tiff(image.pixels)
         tags = options["exif"] = _load_exif(image.exif)
         if image.xmp:
             tags[700] = image.xmp
         if any(folder in tags for folder in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)):
             options["compression"] = None  # libtiff, which compresses, cannot write these from Pillow
     return options
+
+
+def _needs_big_tiff(pixels: np.ndarray) -> bool:
+    """Whether a TIFF may need offsets of 64 bits, which few old programs read."""
+    return pixels.nbytes > _TIFF_BYTES
 
 
 def _write_png_16(path: Path, pixels: np.ndarray, options: dict[str, Any]) -> None:
@@ -195,6 +204,7 @@ def _write_tiff_16(path: Path, image: Image) -> None:
         planarconfig="contig",
         extrasamples=["unassalpha"] if image.alpha is not None else None,
         compression="zlib",
+        bigtiff=_needs_big_tiff(pixels),
         iccprofile=image.icc_profile or None,
         resolution=image.dpi,
         resolutionunit="inch" if image.dpi else None,
