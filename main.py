@@ -1,6 +1,7 @@
 """Train: parse, seed, build, Trainer(...).fit()."""
 
 import math
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 
 from data import build_batches, build_pair_degradation, open_images
-from data.degradation import Degradation
+from data.degradation import Degradation, RealDegradation
 from data.validation import ValidationSet
 from model import save_model
 from model.network import Network
@@ -52,6 +53,9 @@ def main(argv: list[str] | None = None) -> int:
     except Interrupted as stop:
         logger.warning("%s", stop)
         return stop.exit_code
+    except KeyboardInterrupt:  # before the first step, or a second time
+        logger.error("interrupted")
+        return 128 + signal.SIGINT
     except (ValueError, OSError, TrainingStopped) as error:
         logger.error("error: %s", error)
         return 1
@@ -82,6 +86,8 @@ def train(args: Options) -> None:
     unread = unread_options(args, model, degradation)
     for name in sorted(unread.keys() & args.given):
         logger.warning("--%s has no effect: %s", name, unread[name])
+    if not model.is_contrastive:
+        args = args.replace(context=0)
     schedule = build_schedule(args, is_contrastive=model.is_contrastive)
     images, held_out = open_images(args)
     batches = build_batches(args, images, pair_degradation, device, num_encoder_steps=schedule.num_encoder_steps)
@@ -126,6 +132,10 @@ def unread_options(args: Options, model: Network, degradation: Degradation) -> d
         unread |= dict.fromkeys(CONTRASTIVE, f"{args.model} has no contrastive loss")
         unread["context"] = f"{args.model} has no encoder that looks at it"
         unread["freeze_epoch"] = f"{args.model} has no encoder that learns by itself"
+    elif args.negatives == "batch":
+        unread["queue_size"] = "--negatives batch"
+    if degradation.name != RealDegradation.name:
+        unread["compression"] = f"degradation {degradation.name} compresses nothing"
     if distributed.world_size() == 1:
         unread["sync_bn"] = "there is one process"
     if args.epochs_encoder < 1:

@@ -303,7 +303,9 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs_encoder", type=int, default=-1, help="last epoch of the encoder phase, -1: none")
+    group.add_argument(
+        "--epochs_encoder", type=number(int, low=-1), default=-1, help="last epoch of the encoder phase, -1: none"
+    )
     group.add_argument(
         "--epochs_teacher",
         type=number(int, low=0),
@@ -461,14 +463,27 @@ def _given(parser: argparse.ArgumentParser, argv: Sequence[str], names: Iterable
 
 def contradictions(args: Options) -> list[str]:
     """List what cannot be meant, in words for the user."""
-    scale = RECIPES[args.template].options.get("scale", args.scale) if args.template else args.scale
     network = network_of(args.model)
     has_head = usual_variant(args.model).head if args.head is None else args.head
+    recipe = RECIPES[args.template].options if args.template else {}
     rules = [
         (
-            args.scale != scale,
-            f"--template {args.template} is for --scale {scale}; for --scale {args.scale} there are: "
+            args.scale != recipe.get("scale", args.scale),
+            f"--template {args.template} is for --scale {recipe.get('scale')}; for --scale {args.scale} there are: "
             f"{', '.join(name for name, one in RECIPES.items() if one.options.get('scale') == args.scale) or 'none'}",
+        ),
+        (
+            args.blur_type == "iso_gaussian"
+            and recipe.get("blur_type") != args.blur_type
+            and "sig_max" in recipe
+            and not {"sig_min", "sig_max"} <= args.given,
+            f"--template {args.template} has the variances of anisotropic kernels: give --sig_min and --sig_max, "
+            "standard deviations, with --blur_type iso_gaussian",
+        ),
+        (
+            network.is_contrastive and "freeze_epoch" not in args.given and args.epochs_encoder >= args.freeze_epoch,
+            f"--epochs_encoder {args.epochs_encoder} leaves no epoch for the joint phase, which --freeze_epoch "
+            f"{args.freeze_epoch} ends: give that, too",
         ),
         (args.split_batch > args.batch_size, f"--split_batch {args.split_batch} is above --batch_size"),
         (

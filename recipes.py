@@ -14,6 +14,9 @@ class Recipe(NamedTuple):
     options: dict[str, Any]
 
 
+NEVER = 100_000
+"""An epoch that no training reaches."""
+
 _COMMON = {
     "blur_kernel": 21,
     "noise": 0.0,
@@ -83,7 +86,7 @@ _SMALL = {
     "gamma_encoder": 0.4,
     "epochs_sr": 60,
     "epochs_teacher": 10,
-    "freeze_epoch": 100_000,  # never, however long
+    "freeze_epoch": NEVER,
     "lr_sr": 1e-3,
     "decay_type": "constant_40",
     "warmup": 100,
@@ -116,7 +119,7 @@ _DASR = {
     "blur_type": "iso_gaussian",
     "epochs_encoder": 100,
     "epochs_sr": 500,
-    "freeze_epoch": 600,  # never
+    "freeze_epoch": NEVER,
     "lr_encoder": 1e-3,
     "lr_decay_encoder": 60,
     "gamma_encoder": 0.1,
@@ -141,7 +144,7 @@ _QUICK = {
 _ANISO = {"blur_type": "aniso_gaussian", "lambda_min": 0.2, "lambda_max": 4.0, "noise": 25.0}
 
 RECIPES = {
-    "quickstart": Recipe("Ours: a minute on a CPU, to see everything work once.", _QUICK),
+    "quickstart": Recipe("Ours: a few minutes on a CPU, to see everything work once.", _QUICK),
     "paper_x2": Recipe(_PAPER_SOURCE, {**_PAPER, "scale": 2}),
     "paper_x3": Recipe(_PAPER_SOURCE, {**_PAPER, "scale": 3}),
     "paper_x4": Recipe(_PAPER_SOURCE, {**_PAPER, "scale": 4}),

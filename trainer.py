@@ -25,6 +25,9 @@ from utils.randomness import random_states, restore_random_states
 from utils.run import RunLogger
 from utils.signals import StopRequest
 
+TIME_IS_OVER = 1
+"""What a rank says in place of a signal's number; those that are heeded are larger."""
+
 ASK_RANKS_EVERY = 10
 """Steps between the questions whether any of several processes was told to stop."""
 
@@ -213,14 +216,17 @@ class Trainer:
 
     def _heed(self, stop: StopRequest) -> None:
         """Stop in order where any rank was told to."""
-        is_late = time.monotonic() > self._deadline
-        if not distributed.is_any(stop.number is not None or is_late, self.device):
+        asked = distributed.largest(
+            stop.number or (TIME_IS_OVER if time.monotonic() > self._deadline else 0), self.device
+        )
+        if not asked:
             return
+        is_late = asked == TIME_IS_OVER
         if is_late and self.schedule.falls_with_time(self.progress.epoch):
             self._validate_and_write()
         path = self.save_state()
-        reason = "the time limit is reached" if stop.number is None else "stopped"
-        exit_code = 0 if stop.number is None else 128 + stop.number
+        reason = "the time limit is reached" if is_late else "stopped"
+        exit_code = 0 if is_late else 128 + asked
         raise Interrupted(f"{reason} at step {self.step}; go on with --resume -1 (from {path})", exit_code)
 
     def _stop_if_hopeless(self) -> None:

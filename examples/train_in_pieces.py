@@ -67,12 +67,13 @@ def train_a_piece(argv: list[str] | None = None) -> int:
     parser.add_argument("--moments", choices=MOMENTS, default="second", help="which averages of Adam travel")
     parser.add_argument("words", nargs="+", metavar="OPTIONS", help="of main.py, after --")
     args = parser.parse_args(argv)
-    run = parse_options(args.words).run_folder
+    words = [*args.words, "--time_limit", args.time_limit]
+    run = parse_options(words).run_folder
     try:
         more = ["--resume", "-1"] if take_up(args.carry, run) else []
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    code = main.main([*args.words, "--time_limit", args.time_limit, *more])
+    code = main.main([*words, *more])
     if code == 0 and torch.cuda.is_available():
         print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
     if StateStore(run / "state").paths():

@@ -22,7 +22,8 @@ LEAST = 2 * STRIDE + 2 * REACH + 1
 """Side of the smallest image with a window, LR pixels."""
 
 # Half of the plane: a correlation at (-y, -x) is the one at (y, x). (0, 0) comes first.
-LAGS = [(y, x) for y in range(REACH + 1) for x in range(-REACH if y else 0, REACH + 1)]
+COLUMNS = [range(-REACH if y else 0, REACH + 1) for y in range(REACH + 1)]
+LAGS = [(y, x) for y, columns in enumerate(COLUMNS) for x in columns]
 FLOOR = 1.0
 """Squared grey levels added to an energy, so that flat windows stay finite."""
 
@@ -61,8 +62,7 @@ def _windowed_products(gradient: Tensor) -> Tensor:
     centre = gradient[:, REACH : REACH + height, REACH : REACH + width]
     rows, columns = _window_means(height, gradient), _window_means(width, gradient).mT
     means = []
-    for y in range(REACH + 1):
-        columns_of_lags = range(-REACH if y else 0, REACH + 1)
+    for y, columns_of_lags in enumerate(COLUMNS):
         shifted = torch.stack(
             [gradient[:, REACH + y : REACH + y + height, REACH + x : REACH + x + width] for x in columns_of_lags], dim=1
         )

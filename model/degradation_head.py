@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.common import LARGEST_NOISE, NEGATIVE_SLOPE
-from utils.known_degradation import EstimatedDegradation, KnownDegradation
+from utils.known_degradation import EstimatedDegradation, KnownDegradation, principal_variances
 
 SMALLEST_VARIANCE = 0.1
 """Squared HR pixels: narrower kernels are as good as none."""
@@ -87,10 +87,7 @@ class DegradationHead(nn.Module):
 
     def numbers(self, covariance: Tensor, noise: Tensor) -> Tensor:
         """The first six (B, 6), of covariances (B, 3) in squared HR pixels and noise levels (B,) in grey levels."""
-        var_x, var_y, cov = covariance.unbind(dim=1)
-        half_sum = (var_x + var_y) / 2
-        half_difference = (((var_x - var_y) / 2).square() + cov.square()).sqrt()
-        eigenvalues = torch.stack([half_sum + half_difference, half_sum - half_difference], dim=1)
+        eigenvalues = torch.stack(principal_variances(covariance), dim=1)
         logarithms = eigenvalues.clamp_min(SMALLEST_VARIANCE).log()
         return torch.cat([covariance / self._unit, logarithms, noise[:, None] / LARGEST_NOISE], dim=1)
 

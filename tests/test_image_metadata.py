@@ -152,6 +152,15 @@ def test_cmyk_becomes_srgb_and_drops_its_profile(tmp_path):
     assert image.pixels[0, 0, 0] < 20 < image.pixels[0, 0, 2]
 
 
+def test_opencv_s_lack_of_memory_says_nothing_of_the_file(tmp_path, monkeypatch):
+    write_image(tmp_path / "a.png", Image(random_pixels(3, 16)))
+    lack = cv2.error("(-4:Insufficient memory) Failed to allocate 4000000000 bytes in function 'OutOfMemoryError'")
+    lack.code = cv2.Error.StsNoMem
+    monkeypatch.setattr(cv2, "imdecode", lambda *arguments: (_ for _ in ()).throw(lack))
+    with pytest.raises(MemoryError):
+        read_image(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize("written", [b'tiff:Orientation="6"', b"tiff:Orientation='6'", b"<tiff:Orientation>6<"])
 def test_orientation_in_xmp_is_that_of_the_turned_pixels(tmp_path, written):
     write_image(tmp_path / "a.png", Image(random_pixels(3, 8), xmp=b"<x " + written + b"/>"))

@@ -69,6 +69,9 @@ def test_every_option_is_read_somewhere() -> None:
         ("--split_batch 9 --batch_size 8", "above --batch_size"),
         ("--decay_type sometimes", "--decay_type sometimes"),
         ("--decay_type time", "--time_limit: give it"),
+        ("--template small_x2 --blur_type iso_gaussian --sig_max 3", "has the variances of anisotropic kernels"),
+        ("--template fast_x2 --epochs_encoder 100", "no epoch for the joint phase, which --freeze_epoch 95 ends"),
+        ("--epochs_encoder -2", "outside .-1"),
         ("--cuda_graph --cpu", "--cuda_graph is for one GPU"),
         ("--data_range 1-800", "two ranges"),
         ("--cpu --device cuda", "--cpu contradicts"),
@@ -93,6 +96,20 @@ def test_every_option_is_read_somewhere() -> None:
 )
 def test_what_cannot_be_meant_is_refused(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
     assert re.search(message, refusal(capsys, line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--template small_x2 --blur_type iso_gaussian --sig_min 0.2 --sig_max 3",
+        "--template dasr_x2 --blur_type iso_gaussian",
+        "--template paper_x2 --blur_type iso_gaussian",
+        "--template fast_x2 --epochs_encoder 100 --freeze_epoch 95",
+        "--model CDSR_S_oracle --freeze_epoch -1",
+    ],
+)
+def test_what_can_be_meant_is_taken(line: str) -> None:
+    parse_options(line.split())
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
@@ -122,7 +139,7 @@ def test_dasr_s_recipes_are_the_published_ranges(scale: int) -> None:
     for options in (given, replace(given, sig_min=None, sig_max=None)):
         assert create_degradation(options).variance_range == (0.2**2, scale**2)
     assert (args.sample_mode, args.noise) == ("bicubic", 0)
-    assert args.freeze_epoch == args.epochs_encoder + args.epochs_sr == 600  # never frozen
+    assert args.epochs_encoder + args.epochs_sr == 600 < args.freeze_epoch  # never frozen
 
 
 def test_sampling_follows_the_convention() -> None:

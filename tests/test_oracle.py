@@ -387,6 +387,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert_same(final_state(), expected)
 
 
+def test_a_context_that_nothing_looks_at_changes_nothing(photographs: Path) -> None:
+    assert main.main(command(photographs, "--epochs_sr", "1")) == 0
+    expected = final_state()["model"]
+    assert main.main(command(photographs, "--epochs_sr", "1", "--reset", "--context", "30")) == 0
+    assert_same(final_state()["model"], expected)
+
+
 def test_splitting_the_batch_changes_nothing(photographs: Path) -> None:
     assert main.main(command(photographs, "--optimizer", "SGD")) == 0
     whole: dict[str, Any] = final_state()["model"]

@@ -145,6 +145,12 @@ def test_a_machine_takes_up_what_another_one_did_since(
     assert starts == [2, 4, 6]
 
 
+def test_a_piece_whose_rate_falls_with_its_time(photographs: Path, tmp_path: Path) -> None:
+    words = tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "1", "--decay_type", "time")
+    assert train_a_piece(["--carry", str(tmp_path / "carry"), "--time_limit", "1h", "--", *words]) == 0
+    assert len(rows("pixel")) == 4
+
+
 def test_pieces_on_two_machines_make_one_run(
     photographs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

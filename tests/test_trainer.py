@@ -175,8 +175,7 @@ def test_going_back_to_a_best_epoch_whose_weights_are_gone_chooses_it_anew(
     monkeypatch.setattr(main, "Validator", lambda *_, **__: lambda model: next(figures))
     words = tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr")
     assert main.main([*words, "2"]) == 0  # the second epoch drops the weights of the first
-    (RUN / "model" / "model_2_psnr_33.00.pt").unlink()
-    assert main.main([*words, "4", "--resume", "2"]) == 0
+    assert main.main([*words, "4", "--resume", "2"]) == 0  # whose second epoch is another one
     assert sorted(path.name for path in (RUN / "model").iterdir()) == ["model_3_psnr_31.50.pt", "model_4_psnr_31.20.pt"]
 
 
@@ -452,6 +451,10 @@ def test_an_option_that_is_not_read_is_named(
         ("--context 64 --model CDSR_S_unconditional", True),
         ("--context 64 --model CDSR_S", False),
         ("--n_threads 2 --data_resident", True),
+        ("--queue_size 64 --negatives batch", True),
+        ("--queue_size 64 --negatives both", False),
+        ("--compression --model CDSR_S", True),
+        ("--compression --model CDSR_S --degradation real", False),
     ],
 )
 def test_an_option_that_nothing_here_reads_has_a_reason(words: str, is_unread: bool) -> None:
@@ -486,6 +489,11 @@ def test_a_resume_does_not_need_the_weights_of_the_start(photographs: Path) -> N
     assert main.main(words) == 0
     Path("w.pt").unlink()
     assert main.main([*words, "--epochs_sr", "2", "--resume", "-1"]) == 0
+
+
+def test_ctrl_c_before_the_first_step_is_no_traceback(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "open_images", lambda args: signal.raise_signal(signal.SIGINT))
+    assert main.main(tiny(photographs)) == 128 + signal.SIGINT
 
 
 class Plain(Network):

@@ -53,6 +53,12 @@ def test_cosine_falls_to_zero_over_the_joint_phase() -> None:
     assert 0 < schedule.learning_rate(6, 9) < 0.01
 
 
+@pytest.mark.parametrize(("epochs_sr", "rates"), [(6, [1, 1, 1, 1, 1, 0.5]), (2, [1, 0.5]), (1, [1])])
+def test_a_constant_rate_falls_in_the_last_epochs_or_in_all(epochs_sr: int, rates: list[float]) -> None:
+    schedule = Schedule(epochs_sr=epochs_sr, steps_per_epoch=10, lr_sr=1.0, decay_type="constant_2")
+    assert [schedule.learning_rate(epoch, 0) for epoch in range(1, epochs_sr + 1)] == rates
+
+
 def test_time_scales_the_rate_after_the_encoder_phase_alone() -> None:
     schedule = Schedule(epochs_encoder=1, epochs_sr=4, lr_encoder=2.0, lr_sr=1.0, decay_type="time")
     assert schedule.learning_rate(1, 0, time_left=0.5) == 2.0
@@ -194,26 +200,30 @@ def test_each_rank_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch, name:
         select_device(name, local_rank=2)
 
 
-def test_a_real_signal_is_noticed_and_the_next_one_ends_the_process() -> None:
+def test_a_real_signal_is_noticed_and_afterwards_ends_the_process() -> None:
+    """In the context twice, as a launcher passes on what the sender sent to all."""
     script = """if True:
         import signal
         from utils.signals import StopRequest
         with StopRequest() as stop:
             signal.raise_signal(signal.SIGTERM)
-            print(stop.number, flush=True)
             signal.raise_signal(signal.SIGTERM)
+            print(stop.number, flush=True)
+        signal.raise_signal(signal.SIGTERM)
     """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == (f"{signal.SIGTERM.value}\n", -signal.SIGTERM)
 
 
-def test_the_first_signal_is_noticed_and_the_second_one_let_through() -> None:
+def test_the_first_ctrl_c_is_noticed_and_the_second_one_let_through() -> None:
     # A shell without job control starts what runs in its background with SIGINT ignored.
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with StopRequest() as stop:
             assert stop.number is None
             deliver(signal.SIGINT)
+            assert stop.number == signal.SIGINT
+            deliver(signal.SIGTERM)
             assert stop.number == signal.SIGINT
             with pytest.raises(KeyboardInterrupt):
                 deliver(signal.SIGINT)

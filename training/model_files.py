@@ -24,6 +24,7 @@ class ModelFiles:
         """Write (model, PSNR, suffix of the name) of an epoch, then drop all but the best and the last epoch's.
 
         An epoch may be written twice: when it was cut short, and complete. What was best when it was cut short stays.
+        Weights of this epoch and later ones that are not known are of a run that went back, and go, too.
 
         Args:
             epoch: whose weights these are.
@@ -41,8 +42,9 @@ class ModelFiles:
             if path not in kept:
                 self.save(model, path)
         self._files[epoch] = list(dict.fromkeys([*kept, *paths]))
-        for path in set(earlier).difference(self._files[epoch]):
-            path.unlink(missing_ok=True)
+        for path in self.folder.glob("model_*_psnr_*.pt"):
+            if int(path.name.split("_")[1]) >= epoch and not any(path in known for known in self._files.values()):
+                path.unlink(missing_ok=True)
         if self.keep_all:
             return
         for old in [old for old in self._files if old not in (epoch, best_epoch)]:

@@ -30,8 +30,8 @@ class Schedule:
         warmup: steps over which the rate rises, at the start of the run and of the epochs after the encoder phase.
         decay_type: of the joint phase: `step` (every `lr_decay_sr` epochs), `step_A_B` (at its epochs A and B),
             `cosine` (to 0 at the end), `constant`, or `constant_N` (constant, then linearly to 0 over the last N
-            epochs), or `time` (linearly to 0 with the time that is left). A run of unknown length trains with
-            `constant`; its last piece resumes with `constant_N`, or with `time`.
+            epochs, or over all of them where there are fewer), or `time` (linearly to 0 with the time that is left). A
+            run of unknown length trains with `constant`; its last piece resumes with `constant_N`, or with `time`.
     """
 
     epochs_encoder: int = -1
@@ -91,7 +91,7 @@ class Schedule:
             return self.lr_sr * 0.5 * (1 + math.cos(math.pi * done / (self.epochs_sr * self.steps_per_epoch)))
         if kind in ("constant", "time"):
             left = self.num_epochs - epoch + 1 - step / self.steps_per_epoch  # epochs
-            return self.lr_sr * (min(1.0, left / int(numbers[0])) if numbers else 1.0)
+            return self.lr_sr * (min(1.0, left / min(int(numbers[0]), self.epochs_sr)) if numbers else 1.0)
         if not numbers:  # as the published code counts: one more where there is no encoder phase, -1
             return self.lr_sr * self.gamma_sr ** ((epoch - self.epochs_encoder) // self.lr_decay_sr)
         joint_epoch = epoch - self.num_encoder_epochs

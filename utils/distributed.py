@@ -125,10 +125,10 @@ def average(tensors: Iterable[Tensor]) -> None:
         tensor.copy_(mean.view_as(tensor))
 
 
-def is_any(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set on any rank."""
+def largest(number: int, device: torch.device) -> int:
+    """The largest number of all ranks."""
     if world_size() == 1:
-        return flag
-    total = torch.tensor(float(flag), device=device)
-    dist.all_reduce(total)
-    return bool(total > 0)
+        return number
+    most = torch.tensor(number, device=device)
+    dist.all_reduce(most, dist.ReduceOp.MAX)
+    return int(most)

@@ -22,6 +22,13 @@ class KnownDegradation:
         return KnownDegradation(send(self.kernels, device), send(self.noise, device), quality)
 
 
+def principal_variances(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """The eigenvalues of covariances (N, 3) as (xx, yy, xy): along the long axis and the short one, each (N,)."""
+    var_x, var_y, cov = covariance.unbind(dim=1)
+    half_sum, half_difference = (var_x + var_y) / 2, (((var_x - var_y) / 2).square() + cov.square()).sqrt()
+    return half_sum + half_difference, half_sum - half_difference
+
+
 @dataclass(frozen=True)
 class EstimatedDegradation:
     """What a model read off B images: a Gaussian kernel, a noise level and a JPEG quality for each."""

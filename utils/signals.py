@@ -7,10 +7,12 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """A context that notices SIGINT and SIGTERM instead of dying of them; a second one is not held back.
+    """A context that notices SIGINT and SIGTERM instead of dying of them; a second SIGINT is not held back.
+
+    A second SIGTERM is: one to the whole job comes from the sender, and again from the launcher, which passes it on.
 
     Attributes:
-        number: the signal that came, or None.
+        number: the signal that came first, or None.
     """
 
     def __init__(self) -> None:
@@ -28,8 +30,9 @@ class StopRequest:
         self._restore()
 
     def _notice(self, number: int, frame: FrameType | None) -> None:
-        self.number = number
-        self._restore()
+        self.number = self.number or number
+        if number == signal.SIGINT:
+            signal.signal(number, self._previous[number])
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

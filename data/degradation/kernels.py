@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from data.degradation.downsample import keys_cubic
+from utils.known_degradation import principal_variances
 
 MIN_VARIANCE = 1e-8  # below it a kernel is the delta (or, centred between pixels, the mean of the nearest ones)
 BICUBIC_SUPPORT = 4  # LR pixels under the kernel of bicubic reduction
@@ -65,9 +66,8 @@ def bicubic_kernel(scale: int, *, size: int, corner: int = 0) -> Tensor:
 def kernels_of_covariance(covariance: Tensor, *, size: int) -> Tensor:
     """Draw centred Gaussians (N, size, size) of covariances (N, 3) as (xx, yy, xy), squared HR pixels."""
     var_x, var_y, cov = covariance.double().unbind(dim=1)
-    half_sum, half_difference = (var_x + var_y) / 2, (((var_x - var_y) / 2).square() + cov.square()).sqrt()
     theta = torch.atan2(2 * cov, var_x - var_y) / 2
-    return gaussian_kernels(half_sum + half_difference, half_sum - half_difference, theta, size=size)
+    return gaussian_kernels(*principal_variances(covariance.double()), theta, size=size)
 
 
 def block_covariances(

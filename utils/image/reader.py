@@ -20,7 +20,6 @@ import numpy as np
 from PIL import ExifTags, ImageCms, PngImagePlugin, UnidentifiedImageError
 from PIL import Image as PILImage
 
-from utils.device import is_out_of_memory
 from utils.image.exif import keep_texts, orientation_of
 from utils.image.files import FILE_FORMATS
 from utils.image.pixels import Image
@@ -127,9 +126,9 @@ def _open(
             if _tiff_tag(opened, 284, 1) == 2 and max(_tiff_tag(opened, 258, (8,))) > 8:
                 raise ImageError("its 16-bit samples are stored channel by channel; convert it first")
             yield opened, file
+    except MemoryError:  # says nothing of the file
+        raise
     except Exception as error:  # the decoders raise a dozen types on broken files; the cause is kept
-        if is_out_of_memory(error):  # says nothing of the file
-            raise
         cause = str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
             cause = f"not an image in one of the formats {', '.join(formats)}, or of a kind that is not read"
@@ -208,7 +207,10 @@ def _read_pixels(opened: PILImage.Image, file: BinaryIO) -> np.ndarray:
 def _read_16_bit_colour(file: BinaryIO) -> np.ndarray:
     """(H, W, 3) uint16 RGB, or (H, W, 4) with alpha."""
     file.seek(0)
-    pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise (MemoryError if error.code == cv2.Error.StsNoMem else ImageError)(str(error)) from error
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise ImageError("its 16-bit samples are stored in a way that is not supported")
     return pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
