@@ -41,6 +41,9 @@ TEST_SETS_ALONE = ("protocol", "test_path", "test_sets", "metrics", "profile", "
 OWN_IMAGES = ("strength", "format", "quality", "suffix", "bits", "overwrite", "max_megapixels")
 """Options that `--dir_demo` alone reads."""
 
+OF_UPSCALING = ("metrics", "profile", "report", "save_results", "self_ensemble", "precision", "backend", "tile")
+"""Options of test sets that `--embeddings` does not read."""
+
 DEFAULT = "default: %(default)s"
 
 FORMATS = ("auto", *(kind.suffixes[0].removeprefix(".") for kind in FILE_FORMATS))
@@ -554,7 +557,7 @@ def contradictions(args: Options) -> list[str]:
                 args.embeddings and name in args.given,
                 f"--embeddings encodes images and upscales none: leave out --{name}",
             )
-            for name in ("metrics", "profile", "save_results", "self_ensemble", "precision", "backend", "tile")
+            for name in OF_UPSCALING
         ),
         (args.blur_only and args.pre_train, "--blur_only chooses among shipped weights, --pre_train names its own"),
         (args.resume < -1, f"--resume {args.resume}: give -1 for the last state or an epoch"),

@@ -71,9 +71,8 @@ def run(args: Options) -> int:
 def build_upscaler(args: Options, device: torch.device) -> tuple[Upscaler, dict[str, Any]]:
     """Make the model with its weights; also returns what the result files say of the checkpoint."""
     name, path = args.model, args.pre_train
-    if name == "bicubic" and not args.dir_demo and build_protocol(args).degradation().has_matlab_baseline:
-        logger.info("bicubic is MATLAB's here (--model bicubic_matlab), as in the protocols of DASR")
-        name = "bicubic_matlab"
+    if name == "bicubic" and not args.dir_demo and (name := build_protocol(args).degradation().baseline) != "bicubic":
+        logger.info("bicubic is MATLAB's here (--model %s), as in the protocols of DASR", name)
     is_real = bool(args.dir_demo) or build_protocol(args).config.degradation == RealDegradation.name
     if path is None:
         name, path = shipped_weights(name, args.scale, args.noise, real=is_real and not args.blur_only)
@@ -170,7 +169,7 @@ def evaluate_testsets(
         failed = failed or any(row.error for rows in results.values() for row in rows)
         if shard.is_first:
             if args.report:
-                write_showcase(folder / f"showcase_{suffix}", results, testsets, upscaler, device)
+                write_showcase(folder / f"showcase_{suffix}", results, testsets, checkpoint, upscaler, device)
             for stem in stems:
                 remove_parts(stem)
     if testsets and shard.is_first:

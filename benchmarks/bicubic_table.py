@@ -7,7 +7,6 @@ dasr-iso is upscaled as by MATLAB, protocol cdsr by PyTorch. An interrupted run 
 import argparse
 import csv
 import math
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 
+from benchmarks.pages import provenance
 from data.protocols import get_protocol
 from data.test_sets import TEST_SETS, load_testset
 from evaluation.evaluate import evaluate
@@ -24,10 +24,10 @@ from inference.upscaler import Upscaler
 from model import create_model
 from utils.environment import environment
 from utils.files import replacing
-from utils.log import log_to_console
+from utils.log import log_to_console, logger
 
 RESULTS = Path("benchmarks/results")
-MODELS = {"dasr-iso": "bicubic_matlab", "cdsr": "bicubic"}
+PROTOCOLS = ("dasr-iso", "cdsr")
 CDSR_MEASURED = {2: 26.50, 3: 23.47, 4: 21.60}
 """PSNR on Set5 by protocol cdsr, measured with the published code."""
 
@@ -86,7 +86,7 @@ class Line(NamedTuple):
 def measure(root: Path, protocol_name: str, scale: int, test_set: str, work: Path) -> list[Line]:
     """Evaluate one set: a line for each width of dasr-iso, one for all kernels of cdsr together."""
     protocol = get_protocol(protocol_name, scale)
-    model = MODELS[protocol_name]
+    model = protocol.degradation().baseline
     device = torch.device("cpu")
     testset = load_testset(root, test_set, protocol)
     stem = work / f"{test_set}_x{scale}_{protocol.slug}_{model}"
@@ -120,7 +120,6 @@ def find_reference(protocol: str, scale: int, test_set: str, kernel: str) -> tup
 
 def to_markdown(lines: Sequence[Line]) -> str:
     """The page."""
-    facts = environment()
     rows = ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
     for line in lines:
         reference = "" if line.reference is None else f"{line.reference:.2f}"
@@ -144,11 +143,7 @@ def to_markdown(lines: Sequence[Line]) -> str:
             f"Of {len(compared)} values with a reference, {len(within)} are within its tolerance (published: 0.03 dB;",
             "DASR's code: 0.02 dB; CDSR's code: 0.01 dB; rounding of the reference on top).",
             "",
-            f"- command: `python -m benchmarks.bicubic_table {shlex.join(facts['command'][1:])}`",
-            f"- commit: {facts['commit']}",
-            f"- versions: Python {facts['python']}, PyTorch {facts['torch']}; {facts['platform']}",
-            f"- hardware: {facts['processor']}, {facts['threads']} thread(s)",
-            f"- date: {facts['date']}; nothing is random",
+            *provenance("benchmarks.bicubic_table", environment(), note="nothing is random"),
             "",
             *rows,
             "",
@@ -165,13 +160,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     log_to_console()
     work = args.out / "bicubic.partial"
-    lines = [
-        line
-        for test_set in args.test_sets
-        for protocol in MODELS
-        for scale in (2, 3, 4)
-        for line in measure(args.test_path, protocol, scale, test_set, work)
-    ]
+    try:
+        lines = [
+            line
+            for test_set in args.test_sets
+            for protocol in PROTOCOLS
+            for scale in (2, 3, 4)
+            for line in measure(args.test_path, protocol, scale, test_set, work)
+        ]
+    except ValueError as error:
+        logger.error("error: %s", error)
+        return 1
     lines.sort(key=lambda line: (line.protocol, line.scale, args.test_sets.index(line.test_set), line.kernel))
     with replacing(args.out / "bicubic.md") as temporary:
         temporary.write_text(to_markdown(lines), encoding="utf-8")

@@ -52,7 +52,7 @@ def measure(run: Path, test_path: Path, device: torch.device) -> Row:
         device: what computes.
     """
     settings = read_settings(run)
-    model = open_model(settings["model"], settings["scale"], last_weights(run, "model_*_ema.pt"))
+    model = open_model(settings["model"], settings["scale"], last_weights(run))
     model.eval().to(device)
     protocol = get_protocol("cdsr", settings["scale"])
     with autocast(device, resolve_precision("auto", device)):

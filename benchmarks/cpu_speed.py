@@ -11,7 +11,6 @@ import argparse
 import functools
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.evaluation_speed import accuracy_rows, cpu_flags, to_rows
+from benchmarks.pages import provenance
 from inference.upscaler import Upscaler
 from model import create_model, load_model
 from model.pretrained import pretrained_path
@@ -132,16 +132,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    facts, accuracy = environment(), accuracy_rows(args.single, args.bf16) if args.single and args.bf16 else []
+    accuracy = accuracy_rows(args.single, args.bf16) if args.single and args.bf16 else []
     lines = [
         "# Upscaling on a CPU",
         "",
-        f"- command: `python -m benchmarks.cpu_speed {shlex.join(facts['command'][1:])}`",
-        f"- commit: {facts['commit']}",
-        f"- versions: Python {facts['python']}, PyTorch {facts['torch']}, OpenVINO {_openvino_version()}",
-        f"- hardware: {facts['processor']}, {args.threads} thread(s), flags: {', '.join(cpu_flags())}",
-        f"- date: {facts['date']}; {args.rounds} rounds after warming up",
-        *([f"- meanwhile: {args.note}"] if args.note else []),
+        *provenance(
+            "benchmarks.cpu_speed",
+            environment(),
+            more_versions=f"OpenVINO {_openvino_version()}",
+            flags=", ".join(cpu_flags()),
+            note=f"{args.rounds} rounds after warming up",
+            meanwhile=args.note,
+        ),
     ]
     for name in args.models:
         lines += ["", f"## {name} x2, one LR image of {args.side}×{args.side}, encoder included", ""]

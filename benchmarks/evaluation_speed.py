@@ -7,7 +7,6 @@ changes in PSNR and SSIM.
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.pages import provenance
 from benchmarks.train_step import compare
 from data.samples import Sample, Samples
 from evaluation.evaluate import evaluate
@@ -128,16 +128,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     accuracy = accuracy_rows(args.single, args.bf16) if args.single and args.bf16 else []
     network = to_rows(network_tasks(args.model, args.scale, args.side), args.rounds)
     pipeline = to_rows(pipeline_tasks(8, args.side), args.rounds)
-    facts = environment()
     lines = [
         "# Speed of the evaluation on a CPU",
         "",
-        f"- command: `python -m benchmarks.evaluation_speed {shlex.join(facts['command'][1:])}`",
-        f"- commit: {facts['commit']}",
-        f"- versions: Python {facts['python']}, PyTorch {facts['torch']}; {facts['platform']}",
-        f"- hardware: {facts['processor']}, {args.threads} thread(s), flags: {', '.join(cpu_flags())}",
-        f"- date: {facts['date']}; seed 0; {args.rounds} rounds after warming up",
-        *([f"- meanwhile: {args.note}"] if args.note else []),
+        *provenance(
+            "benchmarks.evaluation_speed",
+            environment(),
+            flags=", ".join(cpu_flags()),
+            note=f"seed 0; {args.rounds} rounds after warming up",
+            meanwhile=args.note,
+        ),
         "",
         f"## The network: {args.model} x{args.scale}, one LR image of {args.side}x{args.side}",
         "",

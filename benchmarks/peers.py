@@ -14,7 +14,6 @@ import argparse
 import csv
 import functools
 import itertools
-import shlex
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,13 +25,14 @@ import numpy as np
 import torch
 
 from benchmarks.cost_plot import CostPoint, costs
+from benchmarks.pages import provenance
 from data.degradation import SCALES
 from data.protocol import Protocol
 from data.protocols import get_protocol
 from data.samples import Testset
 from data.test_sets import load_testset
-from evaluation.evaluate import evaluate
-from evaluation.metrics import Measure, psnr_y, ssim_y
+from evaluation.evaluate import PSNR_AND_SSIM, evaluate
+from evaluation.metrics import Measure
 from evaluation.profiling import Cost, model_cost
 from evaluation.results import Result, summarize
 from inference.upscaler import Upscaler
@@ -46,8 +46,6 @@ from utils.log import log_to_console, logger
 
 CPU = torch.device("cpu")
 OURS, OURS_REAL = "CDSR_S", "CDSR_S, real"
-BASELINES = {"cdsr": "bicubic", "dasr-iso": "bicubic_matlab"}
-"""The form of bicubic that each protocol's printed figures are by."""
 
 RESULTS = Path("benchmarks/results/peers")
 
@@ -106,7 +104,7 @@ def our_methods(protocol: Protocol) -> list[Method]:
     scale = protocol.scale
     named = zip((OURS, OURS_REAL), blur_and_real(OURS, scale), strict=False)
     ours = [method_of(name, open_model(OURS, scale, path)) for name, path in named if path.is_file()]
-    return [method_of("bicubic", create_model(BASELINES[protocol.name], scale)), *ours]
+    return [method_of("bicubic", create_model(protocol.degradation().baseline, scale)), *ours]
 
 
 def method_of(name: str, model: Network) -> Method:
@@ -116,8 +114,8 @@ def method_of(name: str, model: Network) -> Method:
 
 def measures(move: int) -> dict[str, Measure]:
     """What is measured: the results as they are, and moved by SR pixels (down, right)."""
-    plain: dict[str, Measure] = {"psnr": psnr_y, "ssim": ssim_y}
-    return plain | {f"aligned_{name}": functools.partial(aligned, measure, move) for name, measure in plain.items()}
+    moved = {f"aligned_{name}": functools.partial(aligned, measure, move) for name, measure in PSNR_AND_SSIM.items()}
+    return {**PSNR_AND_SSIM, **moved}
 
 
 def aligned(measure: Measure, move: int, sr: np.ndarray, hr: np.ndarray, border: int) -> float:
@@ -168,12 +166,7 @@ def to_markdown(lines: Sequence[Line], files: Iterable[Path], facts: Mapping[str
         "image of 1280×720. A time is the network's own, each image upscaled alone; × is the median of the times over",
         f"{OURS}'s of the same row, with the smallest and the largest.",
         "",
-        f"- command: `python -m benchmarks.peers {shlex.join(facts['command'][1:])}`",
-        f"- commit: {facts['commit']}",
-        f"- versions: Python {facts['python']}, PyTorch {facts['torch']}; {facts['platform']}",
-        f"- hardware: {facts['processor']}, {facts['threads']} thread(s)",
-        f"- date: {facts['date']}; nothing is random",
-        *([f"- meanwhile: {facts['note']}"] if facts["note"] else []),
+        *provenance("benchmarks.peers", facts, note="nothing is random", meanwhile=facts["note"]),
         *(f"- `{path.name}`: SHA-256 `{sha256(path)}`" for path in files),
     ]
     for (protocol, scale, test_set), group in itertools.groupby(lines, lambda line: line[:3]):

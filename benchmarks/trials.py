@@ -124,9 +124,9 @@ def _train(words: str, seed: int, args: argparse.Namespace, measure: Measure, mo
         return measure(next((Path(folder) / "experiment").iterdir()))
 
 
-def last_weights(run: Path, pattern: str = "model_*.pt") -> Path:
-    """The weights of the last epoch of a run."""
-    return max((run / "model").glob(pattern), key=lambda path: int(path.name.split("_")[1]))
+def last_weights(run: Path) -> Path:
+    """The weights of the last epoch of a run, averaged where averages are kept."""
+    return max((run / "model").glob("model_*.pt"), key=lambda path: (int(path.name.split("_")[1]), "_ema" in path.stem))
 
 
 def validation(run: Path) -> Row:

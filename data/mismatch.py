@@ -46,7 +46,7 @@ def _kernel_mismatches(degradation: Degradation, protocol: Protocol) -> list[str
         blurs = "one kernel for a whole image", "spatially variant blur"
         return [f"trained with {blurs[trained.sv_mode > 0]}, tested on {blurs[is_variant]}"]
     variance_range = degradation.variance_range
-    if is_variant or variance_range is None:
+    if is_variant or variance_range is None or protocol.degradation().variance_range is None:
         return []
     found = []
     num_anisotropic = sum(kernel.variance_1 != kernel.variance_2 for kernel in kernels)

@@ -118,6 +118,8 @@ def load_testset(root: Path, name: str, protocol: Protocol) -> Testset:
 
     TestsetError where neither is there, holds images, or pairs.
     """
+    if Path(name).name != name:
+        raise TestsetError(f"test set {name}: give the name of a folder in {root}, without a slash")
     if not root.is_dir():
         raise TestsetError(
             f"no folder {root}: it should hold the test sets, such as\n{expected_tree(root, name, protocol)}"

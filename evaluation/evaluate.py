@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from data.samples import Sample, Samples
 from evaluation.metrics import Measure, psnr_y, ssim_y
-from evaluation.results import Result
+from evaluation.results import NAN, Result
 from evaluation.rowlog import RowLog
 from inference.upscaler import Upscaler
-from utils.device import is_out_of_memory, synchronize
+from utils.device import is_out_of_memory, peak_memory, reset_peak_memory, synchronize
 from utils.image import to_tensor, to_uint8
 from utils.log import logger
 
@@ -35,8 +35,8 @@ OUT_OF_MEMORY = "out of memory: try --tile auto, or --precision bf16"
 PSNR_AND_SSIM: Mapping[str, Measure] = {"psnr": psnr_y, "ssim": ssim_y}
 
 OnResult = Callable[[Sample, np.ndarray], None]
-Outcome = tuple[Sample, np.ndarray, float] | Result
-"""A sample with its SR image and the seconds that the network took; or the failed row."""
+Outcome = tuple[Sample, "Timed"] | Result
+"""A sample with its SR image; or the failed row."""
 
 
 def evaluate(
@@ -76,7 +76,7 @@ def evaluate(
     results = {index: done[keys[index]] for index in indices if keys[index] in done}
     if results:
         logger.info("%s: %d of %d rows were done before", name, len(results), len(indices))
-    clock = Stopwatch(upscaler, device, warm_up=not overlap)
+    clock = Stopwatch(upscaler, device, is_alone=not overlap)
     disable = None if progress else True  # None: unless on a terminal
     with tqdm(total=len(indices), initial=len(results), desc=name, leave=False, disable=disable) as bar:
         for index, row in _run(samples, todo, clock, finish, overlap=overlap):
@@ -89,32 +89,44 @@ def evaluate(
     return [results[index] for index in indices]
 
 
+@dataclass(frozen=True)
+class Timed:
+    """An SR image (H, W, 3) uint8, the seconds that the network took, and the most memory held meanwhile, in MiB."""
+
+    sr: np.ndarray
+    seconds: float
+    peak_memory: float
+
+
 class Stopwatch:
     """The network's own step, timed with the device idle before and after.
 
     Args:
         upscaler: the model.
         device: where it lives.
-        warm_up: upscale the first image of a size once, untimed.
+        is_alone: nothing runs beside it: measure the memory, too, and upscale the first image of a size once before.
     """
 
-    def __init__(self, upscaler: Upscaler, device: torch.device, *, warm_up: bool) -> None:
+    def __init__(self, upscaler: Upscaler, device: torch.device, *, is_alone: bool) -> None:
         self.upscaler = upscaler
         self.device = device
-        self.warm_up = warm_up
+        self.is_alone = is_alone
         self._seen: set[tuple[int, ...]] = set()
 
-    def __call__(self, sample: Sample) -> tuple[np.ndarray, float]:
-        """Upscale a sample's LR image to (H, W, 3) uint8; also the seconds that the network took."""
+    def __call__(self, sample: Sample) -> Timed:
+        """Upscale a sample's LR image."""
         lr = to_tensor(sample.lr).unsqueeze(0).to(self.device)
-        if self.warm_up and lr.shape not in self._seen:
+        if self.is_alone and lr.shape not in self._seen:
             self._seen.add(lr.shape)
             self.upscaler(lr, sample.known_degradation)
+        if self.is_alone:
+            reset_peak_memory(self.device)
         synchronize(self.device)
         start = time.perf_counter()
         sr = self.upscaler(lr, sample.known_degradation)
         synchronize(self.device)
-        return to_uint8(sr[0]), time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        return Timed(to_uint8(sr[0]), seconds, peak_memory(self.device) / 2**20 if self.is_alone else NAN)
 
 
 @dataclass(frozen=True)
@@ -129,14 +141,14 @@ class Finisher:
         """Measure, then hand on; a pair that cannot be measured fails its row."""
         if isinstance(outcome, Result):
             return outcome
-        sample, sr, seconds = outcome
+        sample, timed = outcome
         try:
-            values = {name: measure(sr, sample.hr, self.border) for name, measure in self.metrics.items()}
+            values = {name: measure(timed.sr, sample.hr, self.border) for name, measure in self.metrics.items()}
         except ValueError as error:
             return Result(sample.image, sample.kernel, error=f"{sample.image} {sample.kernel}: {error}")
         if self.on_result:
-            self.on_result(sample, sr)
-        return Result(sample.image, sample.kernel, values=values, seconds=seconds)
+            self.on_result(sample, timed.sr)
+        return Result(sample.image, sample.kernel, values, timed.seconds, peak_memory=timed.peak_memory)
 
 
 def _run(
@@ -174,7 +186,7 @@ def _read_ahead(
 def _upscale(clock: Stopwatch, key: tuple[str, str], reading: Future[Sample]) -> Outcome:
     try:
         sample = reading.result()
-        return (sample, *clock(sample))
+        return sample, clock(sample)
     except ValueError as error:
         return Result(*key, error=str(error))
     except (MemoryError, RuntimeError) as error:

@@ -34,13 +34,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Result(Measured):
-    """One row: an image under one kernel. A row that failed has an error and no values."""
+    """One row: an image under one kernel. A row that failed has an error and no values.
+
+    peak_memory: the most memory held while the network ran, MiB, where it ran alone.
+    """
 
     image: str
     kernel: str
     values: Mapping[str, float] = field(default_factory=dict)
     seconds: float = NAN
     error: str = ""
+    peak_memory: float = NAN
 
 
 @dataclass(frozen=True)

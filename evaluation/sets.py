@@ -12,16 +12,15 @@ import numpy as np
 import torch
 
 from data.mismatch import mismatches
-from data.protocols import Protocol
+from data.protocol import Protocol
 from data.samples import Sample, Testset
 from evaluation.evaluate import evaluate
 from evaluation.metrics import Measure, describe_metrics, load_metrics
 from evaluation.profiling import Cost, Profile, model_cost
-from evaluation.results import Result, Summary, by_severity, precision_note, summarize, table, write_results
+from evaluation.results import NAN, Result, Summary, by_severity, precision_note, summarize, table, write_results
 from evaluation.rowlog import RowLog
 from evaluation.shard import Shard
 from inference.upscaler import VIEWS, Upscaler
-from utils.device import peak_memory, reset_peak_memory
 from utils.environment import environment
 from utils.files import as_json
 from utils.image import write_image
@@ -114,7 +113,6 @@ class SetEvaluator:
     def __call__(self, stem: Path, testset: Testset, context: Mapping[str, Any]) -> tuple[list[Result], Profile | None]:
         """Evaluate a set, of which the files say `context`; returns its rows and, where they are timed, their cost."""
         indices = self.shard.indices(testset.keys)
-        reset_peak_memory(self.device)
         rows = evaluate(
             self.upscaler,
             testset,
@@ -127,12 +125,11 @@ class SetEvaluator:
             overlap=not self.cost,
             progress=self.shard.is_first,
         )
-        peak = peak_memory(self.device) / 2**20
         rows = self.shard.merge(indices, rows)
         profile = None
         if self.cost:
-            seconds = summarize(rows).seconds
-            profile = Profile(**asdict(self.cost), seconds_per_image=seconds, peak_memory_mib=peak)
+            peak = max((row.peak_memory for row in rows if not row.error), default=NAN)
+            profile = Profile(**asdict(self.cost), seconds_per_image=summarize(rows).seconds, peak_memory_mib=peak)
         if self.shard.is_first:
             # Memory may have run short, after which an upscaler takes smaller tiles.
             more = {"profile": profile and asdict(profile), "environment": self.facts, "tile": self.upscaler.tile}
@@ -163,6 +160,7 @@ def describe(
         "checkpoint": checkpoint,
         "precision": upscaler.precision,
         "backend": upscaler.backend,
+        "channels_last": upscaler.channels_last,
         "tile": upscaler.tile,
         "self_ensemble": upscaler.self_ensemble,
         "warnings": mismatches(checkpoint["trained_for"], protocol) if "trained_for" in checkpoint else [],

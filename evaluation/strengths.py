@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from evaluation.figures import BLUE, DPI, GRID_COLOUR, SOFT_COLOUR, TEXT_COLOUR, save_figure
+from evaluation.figures import BLUE, DPI, SOFT_COLOUR, TEXT_COLOUR, save_figure, style_plot
 from evaluation.probe import NUM_FOLDS, SEED, Points, standardise
 from model.degradation_head import kernel_covariance
 from utils.known_degradation import KnownDegradation
@@ -96,6 +96,4 @@ def _scatter(axes: Axes, name: str, regression: Regression) -> None:
     axes.set_title(f"{name}\ncorrelation {told['correlation']:.2f}", color=TEXT_COLOUR, fontsize=11, loc="left")
     axes.set_xlabel("true", color=SOFT_COLOUR)
     axes.set_ylabel("read from the code", color=SOFT_COLOUR)
-    axes.grid(color=GRID_COLOUR)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    style_plot(axes)

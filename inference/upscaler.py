@@ -50,7 +50,7 @@ class Upscaler:
         model: a network in evaluation mode, on its device.
         precision: `single`, `half` or `bf16`. What is not finite in low precision is computed again in float32.
         backend: what runs the SR network, one of BACKENDS; `openvino` compiles it here and now.
-        channels_last: memory layout of the features; by default where it is faster: on CPUs, and in low precision.
+        channels_last: memory layout of the features; by default on CPUs, and in low precision.
         tile: side of the SR network's tiles in LR pixels, halved for good when memory runs out; None: the whole
             image at once; "auto": chosen for each image from the free memory.
         self_ensemble: average over the 8 flips and rotations (EDSR, Lim et al., CVPRW 2017).

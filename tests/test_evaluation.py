@@ -415,6 +415,30 @@ def test_profile_and_metrics_reach_the_table(sets: Path, tmp_path: Path, capsys:
     assert profile["seconds_per_image"] > 0
 
 
+def test_a_profile_that_was_interrupted_keeps_its_peak(
+    sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows say it, whichever process they are of."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    words = ("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", "--sig", 1.2, "--profile")
+    peaks = iter([100 * 2**20, 300 * 2**20])
+    with monkeypatch.context() as patch:
+        patch.setattr("evaluation.evaluate.peak_memory", lambda device: next(peaks, 200 * 2**20))
+        patch.setattr("evaluation.sets.write_results", interrupt)
+        assert run(*words) == 130
+    assert run(*words) == 0
+    profile = json.loads(next((tmp_path / "out").glob("*.json")).read_text())["profile"]
+    assert profile["peak_memory_mib"] == 300
+
+
+def test_a_set_is_named_without_a_slash(sets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert run("--test_path", sets, "--test_sets", "Tiny/", "--results", tmp_path / "out") == 1
+    assert f"test set Tiny/: give the name of a folder in {sets}, without a slash" in caplog.text
+
+
 def test_bicubic_is_matlabs_under_the_protocols_of_dasr(sets: Path, tmp_path: Path) -> None:
     words = ("--test_path", sets, "--test_sets", "Tiny", "--results", tmp_path / "out", "--protocol", "dasr-iso")
     assert run(*words) == 0

@@ -58,6 +58,11 @@ def test_a_share_of_unblurred_images_is_training_for_them() -> None:
     assert mismatches(trained(scale=2, unblurred=0.1), get_protocol("cdsr-unblurred", 2)) == []
 
 
+def test_kernels_that_are_no_gaussians_are_neither_wide_nor_narrow() -> None:
+    found = mismatches(trained(scale=2, sig_min=0.35, sig_max=5.0), get_protocol("real", 2))
+    assert not [line for line in found if "kernels: " in line]
+
+
 def test_weights_for_real_images_are_not_said_to_know_no_noise() -> None:
     found = mismatches(trained(degradation="real", scale=4), get_protocol("cdsr", 4, 15))
     assert found and not any("noise" in line for line in found)

@@ -78,6 +78,7 @@ def test_every_option_is_read_somewhere() -> None:
         ("--n_GPUs 0 --device cuda", "--n_GPUs 0 contradicts"),
         ("--dir_demo a.png --protocol real", "--protocol is for test sets"),
         ("--embeddings --profile", "leave out --profile"),
+        ("--embeddings --report", "leave out --report"),
         ("--embeddings --precision single", "leave out --precision"),
         ("--embeddings --backend torch", "leave out --backend"),
         ("--embeddings --tile 0", "leave out --tile"),

@@ -1,6 +1,7 @@
 """The report: tables against the published results, and the page."""
 
 import csv
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,7 +13,7 @@ from evaluation.report.__main__ import main as report
 from evaluation.report.groups import read_groups
 from evaluation.report.published_results import published_rows
 from evaluation.report.showcase import NUM_BEST, choose, read_showcase
-from evaluation.results import Result
+from evaluation.results import Result, read_rows
 from tests.support.reports import make_report, write_result
 
 
@@ -133,8 +134,35 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path: Path) -> None:
     }  # fmt: skip
     assert {link[1:] for link in page.links if link.startswith("#")} <= page.ids
     assert text.count('class="compare"') == 19  # the two best, and two more under each kernel where so many are left
-    shown = read_showcase(path.parent / "showcase_x2_cdsr_noise0_bicubic")
+    _, shown = read_showcase(path.parent / "showcase_x2_cdsr_noise0_bicubic")
     assert {entry.group for entry in shown} == {"best", "worst"}
+
+
+def test_images_and_codes_of_other_weights_than_the_rows_are_left_out(tmp_path: Path) -> None:
+    folder = make_report(tmp_path).parent
+    result = next(folder.glob("Tiny_*.json"))
+    content = json.loads(result.read_text())
+    result.write_text(json.dumps({**content, "checkpoint": {**content["checkpoint"], "file": "a.pt", "sha256": "1"}}))
+    ids = Page(write_report([folder], folder).read_text()).ids
+    assert "results" in ids and not ids & {"images", "what-the-encoder-learnt"}
+
+
+@pytest.mark.parametrize(("protocol", "name"), [("cdsr", "bicubic"), ("dasr-iso", "bicubic_matlab")])
+def test_images_stand_beside_the_bicubic_of_the_protocol(tmp_path: Path, protocol: str, name: str) -> None:
+    folder = make_report(tmp_path, "--protocol", protocol).parent
+    rows = {(row.image, row.kernel): row.psnr for row in read_rows(next(folder.glob("Tiny_*.csv")))}
+    _, shown = read_showcase(folder / f"showcase_x2_{protocol}_noise0_{name}")
+    for entry in shown:
+        assert entry.bicubic == pytest.approx(rows[entry.image, entry.kernel])
+
+
+def test_what_the_codes_say_of_strengths_is_shown(tmp_path: Path) -> None:
+    folder = make_report(tmp_path).parent
+    before = write_report([folder], folder).read_text()
+    figure = (folder / "embeddings_x2.png").read_bytes()
+    (folder / "embeddings_x2_strengths.png").write_bytes(figure)
+    after = write_report([folder], folder).read_text()
+    assert after.count("<img") == before.count("<img") + 1 and "Read and true strengths" in after
 
 
 def test_a_report_without_ssim_has_none(tmp_path: Path) -> None:

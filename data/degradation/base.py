@@ -62,7 +62,7 @@ class Degradation(ABC):
     sample_mode: ClassVar[str]  # where --sample_mode is not given
     kernel_flags: ClassVar[tuple[tuple[str, ...], ...]] = ()  # each tuple of flags names one fixed kernel
     is_spatially_variant: ClassVar[bool] = False  # whether it has --sv_mode 1 to 6
-    has_matlab_baseline: ClassVar[bool] = False  # whether its papers compare with MATLAB's bicubic, not PyTorch's
+    baseline: ClassVar[str] = "bicubic"  # the model of interpolation that its papers compare with
     runs_in_workers: ClassVar[bool] = False  # whether the loader's workers degrade: the CPU's work, image by image
 
     def __init__(self, config: DegradationConfig) -> None:

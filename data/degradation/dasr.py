@@ -23,7 +23,7 @@ class DASRDegradation(GaussianDegradation):
     sample_mode = "bicubic"
     kernel_flags = (("lambda_1", "lambda_2"), ("sig",))
     range_flags = ("lambda_min", "lambda_max")
-    has_matlab_baseline = True
+    baseline = "bicubic_matlab"
     padding = "reflect"
     published_range = (0.2, 4.0)
     anisotropic_kernel = staticmethod(dasr_kernel)

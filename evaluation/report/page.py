@@ -1,7 +1,7 @@
 """The page of a report: one file that needs no other, from the templates beside this module."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,31 @@ from evaluation.plots import curves
 from evaluation.report.comparisons import comparisons, data_uri
 from evaluation.report.groups import Group, names_of_runs, told_apart
 from evaluation.report.tables import format_pair
+from utils.log import logger
 from utils.run import read_metrics
+
+FIGURES = {"codes": ".png", "kernels": "_kernels.png", "strengths": "_strengths.png"}
+"""Ends of the names of what `test.py --embeddings` draws."""
 
 
 def to_html(groups: Sequence[Group], runs: Sequence[Path]) -> str:
     """Fill the templates, one for each part; a part without content is left out."""
     evaluations = [one for group in groups for one in group.evaluations]
     folders = names_of_runs(evaluations)
+    weights = {(one.path.parent, one.content["checkpoint"].get("sha256")) for one in evaluations}
+
+    def is_evaluated(folder: Path, checkpoint: Mapping[str, Any]) -> bool:
+        if (folder, checkpoint.get("sha256")) in weights:
+            return True
+        logger.warning("%s: what is of other weights than the results is left out", folder)
+        return False
+
     parts = {
         "Results": groups,
         "By kernel": [group for group in groups if len(group.labels) > 1],
-        "Images": comparisons(folders),
+        "Images": comparisons(folders, is_evaluated),
         "Training": _training([*runs, *(folder.parent for folder in folders)]),
-        "What the encoder learnt": _embeddings(folders),
+        "What the encoder learnt": _embeddings(folders, is_evaluated),
         "What was measured": [(one, folders[one.path.parent]) for one in evaluations],
     }
     environment = Environment(
@@ -68,22 +80,23 @@ def _training(folders: Iterable[Path]) -> list[tuple[str, str]]:
     return parts
 
 
-def _embeddings(folders: Mapping[Path, str]) -> list[tuple[str, dict[str, Any], str, str]]:
-    """Title, probes, maps of the codes and estimated kernels (or ""), as `test.py --embeddings` wrote them.
+def _embeddings(
+    folders: Mapping[Path, str], is_evaluated: Callable[[Path, Mapping[str, Any]], bool]
+) -> list[tuple[str, dict[str, Any], dict[str, str]]]:
+    """Title, probes, and figures by what they show, as `test.py --embeddings` wrote them.
 
-    folders: of results, with what their runs are called.
+    Args:
+        folders: of results, with what their runs are called.
+        is_evaluated: whether a checkpoint is one that the results in a folder are of; others are left out.
     """
-    paths = [(run, path) for folder, run in folders.items() for path in sorted(folder.glob("embeddings_*.json"))]
-    return [
-        (
-            f"{path.stem.removeprefix('embeddings_')} ({run})",
-            json.loads(path.read_text(encoding="utf-8")),
-            _picture(path.with_suffix(".png")),
-            _picture(path.with_name(path.stem + "_kernels.png")),
-        )
-        for run, path in paths
-        if path.with_suffix(".png").is_file()
-    ]
+    parts = []
+    for folder, run in folders.items():
+        for path in sorted(folder.glob("embeddings_*.json")):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if is_evaluated(folder, content.get("checkpoint", {})):
+                found = {kind: _picture(path.with_name(path.stem + end)) for kind, end in FIGURES.items()}
+                parts.append((f"{path.stem.removeprefix('embeddings_')} ({run})", content, found))
+    return parts
 
 
 def _picture(path: Path) -> str:

@@ -5,14 +5,17 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from data.samples import Samples
+from data.samples import Testset
 from evaluation.evaluate import Stopwatch
+from evaluation.metrics import psnr_y
 from evaluation.results import Result
 from inference.upscaler import Upscaler
+from model import create_model
 from utils.files import write_json
 from utils.image import write_image
 
@@ -33,6 +36,7 @@ class Shown:
     kernel: str
     psnr: float
     ssim: float | None
+    bicubic: float  # PSNR of interpolation, as the papers of the protocol compare with
     stem: str
 
 
@@ -65,24 +69,34 @@ def choose(results: Mapping[str, Sequence[Result]]) -> list[tuple[str, str, Resu
 def write_showcase(
     folder: Path,
     results: Mapping[str, Sequence[Result]],
-    samples: Mapping[str, Samples],
+    testsets: Mapping[str, Testset],
+    checkpoint: Mapping[str, Any],
     upscaler: Upscaler,
     device: torch.device,
 ) -> None:
-    """Write LR, SR and HR of the chosen images, in place of what the folder held before."""
+    """Write LR, SR and HR of the chosen images, in place of what the folder held before.
+
+    checkpoint: what the index says of the weights.
+    """
     shutil.rmtree(folder, ignore_errors=True)
-    clock = Stopwatch(upscaler, device, warm_up=False)
-    shown = []
+    upscale, shown = Stopwatch(upscaler, device, is_alone=False), []
     for group, test_set, row in choose(results):
-        sample = samples[test_set][samples[test_set].keys.index((row.image, row.kernel))]
+        testset = testsets[test_set]
+        sample = testset[testset.keys.index((row.image, row.kernel))]
         stem = f"{test_set}_{row.image}_{row.kernel}"
-        for kind, image in (("lr", sample.lr), ("sr", clock(sample)[0]), ("hr", sample.hr)):
+        for kind, image in (("lr", sample.lr), ("sr", upscale(sample).sr), ("hr", sample.hr)):
             write_image(folder / f"{stem}_{kind}.png", image)
-        shown.append(Shown(group, test_set, row.image, row.kernel, row.psnr, row.ssim, stem))
-    write_json(folder / INDEX, [asdict(entry) for entry in shown])
+        bicubic = create_model(testset.protocol.degradation().baseline, upscaler.scale)
+        interpolated = Stopwatch(Upscaler(bicubic), torch.device("cpu"), is_alone=False)(sample).sr
+        baseline = psnr_y(interpolated, sample.hr, upscaler.scale)
+        shown.append(Shown(group, test_set, row.image, row.kernel, row.psnr, row.ssim, baseline, stem))
+    write_json(folder / INDEX, {"checkpoint": checkpoint, "images": [asdict(entry) for entry in shown]})
 
 
-def read_showcase(folder: Path) -> list[Shown]:
-    """The entries of a showcase, empty where there is none."""
+def read_showcase(folder: Path) -> tuple[dict[str, Any], list[Shown]]:
+    """What a showcase says of the weights, and its entries; both empty where there is none."""
     path = folder / INDEX
-    return [Shown(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
+    if not path.is_file():
+        return {}, []
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return content["checkpoint"], [Shown(**entry) for entry in content["images"]]

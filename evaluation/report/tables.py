@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from evaluation.report.groups import Group, Pair, Row
 
 CSV_COLUMNS = (
-    "protocol", "scale", "noise", "kernels", "method", "source", "run", "set", "psnr", "ssim", "psnr_difference",
-    "ssim_difference",
+    "protocol", "scale", "noise", "kernels", "blur_kernel", "sample_mode", "method", "source", "run", "set", "psnr",
+    "ssim", "psnr_difference", "ssim_difference",
 )  # fmt: skip
 
 
@@ -67,7 +67,9 @@ def format_pair(pair: Pair | None) -> str:
 
 def _signed(pair: Pair) -> str:
     psnr, ssim = pair
-    return f"{psnr:+.2f} / {ssim:+.4f}" if psnr is not None and ssim is not None else ""
+    if psnr is None and ssim is None:
+        return ""
+    return f"{'–' if psnr is None else f'{psnr:+.2f}'} / {'–' if ssim is None else f'{ssim:+.4f}'}"
 
 
 def to_csv(groups: Sequence[Group]) -> str:
@@ -82,7 +84,7 @@ def to_csv(groups: Sequence[Group]) -> str:
                     continue
                 source = "measured" if row.is_ours else "published"
                 kernels = group.labels[0] if len(group.labels) == 1 else len(group.labels)
-                what = [group.protocol, group.scale, f"{group.noise:g}", kernels]
+                what = [group.protocol, group.scale, f"{group.noise:g}", kernels, group.blur_kernel, group.sample_mode]
                 values = [*row.values[name], *group.difference(row, name)]
                 writer.writerow([*what, row.method, source, row.run, name, *values])
     return text.getvalue()
