@@ -55,7 +55,7 @@ CASES = {  # words, and what the output or the file has
     ),
 }
 SLOW = {"bodies", "recipes", "scaling", "train_step"}
-ELSEWHERE = {"pages", "ablation", "codes", "cost_plot", "encoders", "peers", "trials"}
+ELSEWHERE = {"ablation", "codes", "cost_plot", "encoders", "pages", "peers", "trials"}
 """Below, and in tests/test_plots.py, test_spandrel.py and test_trials.py."""
 
 
