@@ -67,12 +67,21 @@ class Meter:
 
 @dataclass
 class Progress:
-    """Where a run is; saved with it. Epochs count from 1."""
+    """Where a run is; saved with it. Epochs count from 1.
+
+    best_images: held-out images that the best PSNR is a mean of: one of fewer, where some could not be read, is no
+        better. 0: not known, as in states of before.
+    """
 
     epoch: int = 1
     step_in_epoch: int = 0
     best_psnr: float = -math.inf
     best_epoch: int = 0
+    best_images: int = 0
+
+    def is_best(self, found: Validation) -> bool:
+        """Whether a validation is better than all before."""
+        return (found.num_images, found.psnr) > (self.best_images or found.num_images, self.best_psnr)
 
 
 class Trainer:
@@ -256,9 +265,10 @@ class Trainer:
             found = self.validate(ema.model)
             row |= {f"{name}_ema": value for name, value in vars(found).items()}
             models.append((ema.model, found.psnr, "_ema"))
-        is_best = self.schedule.phase(progress.epoch) is not Phase.ENCODER and found.psnr > progress.best_psnr
+        is_best = self.schedule.phase(progress.epoch) is not Phase.ENCODER and progress.is_best(found)
         if is_best:
             progress.best_psnr, progress.best_epoch = found.psnr, progress.epoch
+            progress.best_images = found.num_images
         self.run_logger.metrics(row, step=self.step)
         logger.info(
             "epoch %d: validation %.2f dB / %.4f%s%s%s",

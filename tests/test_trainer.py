@@ -168,6 +168,15 @@ def test_the_best_and_the_last_model_stay(photographs: Path, monkeypatch: pytest
     assert sorted(path.name for path in (RUN / "model").iterdir()) == ["model_2_psnr_33.00.pt", "model_4_psnr_32.00.pt"]
 
 
+def test_an_epoch_that_lost_a_hard_image_is_not_the_best(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = iter(
+        [Validation(psnr, 0.9, num_images=num) for num, psnr in ((2, 30.0), (1, 35.0), (2, 31.0), (2, 30.5))]
+    )
+    monkeypatch.setattr(main, "Validator", lambda *_, **__: lambda model: next(figures))
+    assert main.main(tiny(photographs, "--epochs_encoder", "-1", "--epochs_sr", "4")) == 0
+    assert sorted(path.name for path in (RUN / "model").iterdir()) == ["model_3_psnr_31.00.pt", "model_4_psnr_30.50.pt"]
+
+
 def test_going_back_to_a_best_epoch_whose_weights_are_gone_chooses_it_anew(
     photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

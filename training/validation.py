@@ -23,11 +23,12 @@ MAX_CODES = 16
 
 @dataclass(frozen=True)
 class Validation:
-    """PSNR (dB) and SSIM, mean over the images, and the spread of the codes; None where no code is estimated."""
+    """PSNR (dB) and SSIM, mean over the images that could be read, and the spread of the codes; None: none is made."""
 
     psnr: float
     ssim: float
     code_spread: float | None = None
+    num_images: int = 0
 
 
 class Validator:
@@ -50,7 +51,7 @@ class Validator:
         indices = self._shard.indices(self.samples.keys)
         rows = evaluate(upscaler, self.samples, device=self.device, name="validation", indices=indices)
         summary = summarize(self._shard.merge(indices, rows))
-        return Validation(summary.psnr, summary.ssim, self._spread(model))
+        return Validation(summary.psnr, summary.ssim, self._spread(model), summary.num_rows)
 
     @torch.inference_mode()
     def _spread(self, model: Network) -> float | None:
