@@ -368,7 +368,7 @@ def test_old_files_are_swept_away(service):
     ]
 
 
-def test_the_time_of_an_upload_begins_again_when_it_waits(service):
+def test_an_upload_that_waits_is_kept_until_its_turn_or_its_end(service):
     pytest.importorskip("gradio")
     from web.page import build_page
 
@@ -377,11 +377,19 @@ def test_the_time_of_an_upload_begins_again_when_it_waits(service):
         (service.folder / name).mkdir()
         (service.folder / name / "a.png").touch()
         os.utime(service.folder / name, (hour_ago, hour_ago))
-    keep = functions_of(build_page(service, queue_size=2))["keep"]
-    keep(None)
-    keep(str(service.folder / "waits/a.png"))
+    calls, visitor = functions_of(build_page(service, queue_size=2)), SimpleNamespace(session_hash="v")
+    calls["hold"](None, visitor)
+    calls["hold"](str(service.folder / "waits/a.png"), visitor)
+    for _ in range(2):  # the time does not run while it waits
+        os.utime(service.folder / "waits", (hour_ago, hour_ago))
+        service.sweep()
+        assert [path.name for path in service.folder.iterdir()] == ["waits"]
+    calls["cancel"](visitor)
     service.sweep()
-    assert [path.name for path in service.folder.iterdir()] == ["waits"]
+    assert (service.folder / "waits").is_dir()  # an hour from now on
+    os.utime(service.folder / "waits", (hour_ago, hour_ago))
+    service.sweep()
+    assert not list(service.folder.iterdir())
 
 
 def test_what_another_thread_swept_away_is_no_error(service, monkeypatch):
@@ -547,10 +555,10 @@ def test_the_page_in_a_browser(page, browser, tmp_path, weights):
     browser.save_screenshot(str(screens / "page-done.png"))
 
     # The slider follows the mouse.
-    handle = wait_for(lambda: find("#slider .inner") or find("#slider .icon"))
-    before = handle.rect["x"]
-    ActionChains(browser).click_and_hold(handle).move_by_offset(-120, 0).release().perform()
-    wait_for(lambda: find("#slider .inner").rect["x"] < before - 60 if find("#slider .inner") else True)
+    handle = wait_for(lambda: next((name for name in ("#slider .inner", "#slider .icon") if find(name)), None))
+    before = find(handle).rect["x"]
+    ActionChains(browser).click_and_hold(find(handle)).move_by_offset(-120, 0).release().perform()
+    wait_for(lambda: find(handle) and find(handle).rect["x"] < before - 60)
     browser.save_screenshot(str(screens / "page-slid.png"))
 
     # The download is what the command line gives, byte for byte.

@@ -57,10 +57,10 @@ class Handlers:
             choices=[(f"×{scale}", scale) for scale in scales], value=chosen if chosen in scales else scales[0]
         )
 
-    def keep(self, upload: str | None) -> None:
+    def hold(self, upload: str | None, request: gr.Request) -> None:
         """The wait for its turn is not to cost the file."""
         if upload:
-            self.service.keep(Path(upload))
+            self.service.hold(str(request.session_hash), Path(upload))
 
     def upscale(
         self,
@@ -87,6 +87,7 @@ class Handlers:
             said = "This machine could not store the result; try again later"
             raise gr.Error(said, title="Not upscaled", print_exception=False) from error
         finally:
+            self.service.release(str(request.session_hash))
             if self._stopping.get(request.session_hash) is work:
                 del self._stopping[request.session_hash]
         images = (result.bicubic, result.restored)
@@ -96,7 +97,8 @@ class Handlers:
         return images, str(result.path), said, kernel, result.description, gr.Column(visible=True)
 
     def cancel(self, request: gr.Request) -> str:
-        """Stop the work of a session at its next tile."""
+        """Stop the work of a session at its next tile, or its wait."""
+        self.service.release(str(request.session_hash))
         if work := self._stopping.get(request.session_hash):
             work.set()
         return "Cancelled."
@@ -167,7 +169,7 @@ def build_page(service: Service, *, queue_size: int) -> gr.Blocks:
         upload.upload(handlers.check, upload, [upload, preview, status], queue=False, show_progress="hidden")
         upload.clear(lambda: (gr.Image(visible=False), ""), None, [preview, status], queue=False)
         model.change(handlers.offer_scales, [model, scale], scale, queue=False)
-        button.click(handlers.keep, upload, queue=False)
+        button.click(handlers.hold, upload, queue=False)
         upscaling = button.click(
             handlers.upscale,
             [upload, model, scale, strength],

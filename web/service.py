@@ -103,6 +103,7 @@ class Service:
         self._upscalers: dict[tuple[str, int], Upscaler] = {}
         self._busy = threading.Lock()
         self._upload: Path | None = None  # at work
+        self._waiting: dict[str, Path] = {}  # uploads whose turn has not come, by visitor
         self._is_closing = threading.Event()
         for name, scale in own:
             check_blind(network_of(name))
@@ -235,17 +236,23 @@ class Service:
             description=f"{sizes} pixels in {seconds:.1f} s{shrunk}",
         )
 
-    def keep(self, path: Path) -> None:
-        """Count the time of a visitor's file from now on."""
-        for entry in path.parents:
+    def hold(self, visitor: str, path: Path) -> None:
+        """Keep a visitor's file that waits for its turn, however long, until `release`."""
+        self._waiting[visitor] = path
+
+    def release(self, visitor: str) -> None:
+        """Count the time of a file held from now on."""
+        path = self._waiting.pop(visitor, None)
+        for entry in path.parents if path else ():
             if entry.parent == self.folder:
                 with contextlib.suppress(FileNotFoundError):
                     os.utime(entry)
 
     def sweep(self, seconds: float = KEEP_SECONDS) -> None:
-        """Remove visitors' files, uploads and results, that are older than this; not the upload at work."""
+        """Remove visitors' files, uploads and results, older than this; not what is at work or waits for it."""
         oldest = time.time() - seconds
-        kept = {self.folder / "results", *(self._upload.parents if self._upload else ())}
+        needed = [*self._waiting.values(), *([self._upload] if self._upload else [])]
+        kept = {self.folder / "results", *(parent for path in needed for parent in path.parents)}
         for entry in (*self.folder.glob("*"), *self.folder.glob("results/*")):
             with contextlib.suppress(FileNotFoundError):  # another thread sweeps, too
                 if entry not in kept and entry.stat().st_mtime < oldest:
