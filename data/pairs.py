@@ -10,16 +10,21 @@ import torch
 from torch import Tensor
 
 from data.degradation import Degradation, Parameters
+from utils.known_degradation import KnownDegradation
 from utils.randomness import generator_for
 
 STREAM_PARAMETERS, STREAM_NOISE, STREAM_SHUFFLE, STREAM_PARTNERS = 1, 2, 3, 4
 
 
 class Pairs(NamedTuple):
-    """HR and LR patches of a batch, two of each, (B, 2, 3, P, P) and (B, 2, 3, P/s, P/s), both uint8."""
+    """HR and LR patches of a batch, two of each, (B, 2, 3, P, P) and (B, 2, 3, P/s, P/s), both uint8.
+
+    known: what degraded the first patches, where that is known.
+    """
 
     hr: Tensor
     lr: Tensor
+    known: KnownDegradation | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,10 @@ class PairDegradation:
         generator = generator_for(self.seed, step, stream)
         first = share * self.rank
         return self.degradation.draw(share * self.world_size, generator)[first : first + share]
+
+    def known(self, share: int, step: int) -> KnownDegradation | None:
+        """What degrades the first patches of this rank's pairs; None where one kernel does not say it."""
+        return self.degradation.known_degradation(self.draw(share, step))
 
     def degrade(self, hr_pairs: Tensor, step: int) -> Tensor:
         """Degrade this rank's pairs (B, 2, 3, P, P) in [0, 255] on their device; float32."""

@@ -73,7 +73,7 @@ class TrainingSet(Dataset[torch.Tensor | Pairs]):
         if self.pair_degradation is None:
             return hr
         lr = self.pair_degradation.degrade(hr, step)
-        return Pairs(hr, lr.byte())
+        return Pairs(hr, lr.byte(), self.pair_degradation.known(len(hr), step))
 
     def hr_pairs(self, step: int) -> torch.Tensor:
         """HR patches of the batch of a step."""

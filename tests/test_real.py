@@ -254,6 +254,15 @@ def test_workers_make_what_a_step_makes(tmp_path: Path, positive: str) -> None:
         assert isinstance(alone, Pairs) and alone.lr.dtype == torch.uint8
         assert torch.equal(alone.hr, worked.hr) and torch.equal(alone.lr, worked.lr)
         assert torch.equal(own.degrade(alone.hr.float(), step), alone.lr.float())
+        told = own.degradation.require_known(own.draw(len(alone.hr), step))  # the truth travels with them
+        for known in (alone.known, worked.known):
+            assert known is not None and known.quality is not None and told.quality is not None
+            for mine, theirs in (
+                (known.kernels, told.kernels),
+                (known.noise, told.noise),
+                (known.quality, told.quality),
+            ):
+                assert torch.equal(mine, theirs)
 
 
 def test_resident_images_are_refused_which_no_worker_would_degrade(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ class TrainingStep:
         Returns:
             the losses, on the device.
         """
-        hr_pairs, lr_pairs = pairs if isinstance(pairs, Pairs) else (pairs, None)
+        hr_pairs, lr_pairs, known = pairs if isinstance(pairs, Pairs) else (pairs, None, None)
         hr_pairs = hr_pairs.to(self.device, non_blocking=True).float()
         lr_pairs = None if lr_pairs is None else lr_pairs.to(self.device, non_blocking=True).float()
         if self.moco is None or phase is Phase.TEACHER:
@@ -107,7 +107,7 @@ class TrainingStep:
             lr_pairs = None if lr_pairs is None else without_context(lr_pairs[:, :1], self.config.patch)
         if lr_pairs is None:
             lr_pairs = self.pair_degradation.degrade(hr_pairs, step)
-        known = self._known(len(lr_pairs), step) if self._is_told(phase) else None
+        known = self._known(known, len(lr_pairs), step) if self._is_told(phase) else None
         before = [value.clone() for value in self.statistics]
         losses, keys = self._compute(lr_pairs, hr_pairs[:, 0], known, step, phase)
         self.scaler.unscale_(self.optimizer)
@@ -213,10 +213,11 @@ class TrainingStep:
             return self.model.is_non_blind
         return phase is Phase.TEACHER or (phase is not Phase.FROZEN and self.config.d_weight > 0)
 
-    def _known(self, share: int, step: int) -> KnownDegradation:
-        """The true degradations of this rank's patches of a step."""
-        parameters = self.pair_degradation.draw(share, step)
-        return self.pair_degradation.degradation.require_known(parameters).to(self.device)
+    def _known(self, known: KnownDegradation | None, share: int, step: int) -> KnownDegradation:
+        """The true degradations of this rank's patches of a step: those that came with them, or as they are drawn."""
+        if known is None:
+            known = self.pair_degradation.degradation.require_known(self.pair_degradation.draw(share, step))
+        return known.to(self.device)
 
     def _update(self, bad: Tensor, learning_rate: float) -> None:
         """Step the optimiser unless the step is bad; a fused one decides on the device."""
