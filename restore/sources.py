@@ -34,8 +34,8 @@ def find_images(words: Sequence[str | Path], *, leave_out: Path | None = None) -
 
     A folder keeps its tree below the results (below its own name where several are given), a pattern the tree from
     its first wildcard on; a file goes to the top. Those that would share a place go below the name of the folder that
-    they are from. Hidden files in folders, and what lies in `leave_out` (earlier
-    results), are passed over. An image that is named twice is taken once.
+    they are from. Hidden files in folders, and what lies in `leave_out` (earlier results), are passed over. An image
+    that is named twice is taken once.
 
     Returns:
         the images, folder by folder in natural order; and a line for each word or folder that cannot be used.

@@ -104,7 +104,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Tell running out of memory, on any device, from other errors."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    said = (
-        r"not enough memory|can't allocate memory|out of memory|std::bad_alloc|Insufficient memory"  # the last: OpenCV
-    )
+    # The last is OpenCV's.
+    said = r"not enough memory|can't allocate memory|out of memory|std::bad_alloc|Insufficient memory"
     return isinstance(error, RuntimeError | cv2.error) and bool(re.search(said, str(error)))

@@ -76,20 +76,21 @@ def write_showcase(
 ) -> None:
     """Write LR, SR and HR of the chosen images, in place of what the folder held before.
 
-    checkpoint: what the index says of the weights.
+    testsets: by name, all of one protocol. checkpoint: what the index says of the weights.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    upscale, shown = Stopwatch(upscaler, device, is_alone=False), []
+    baseline = create_model(next(iter(testsets.values())).protocol.degradation().baseline, upscaler.scale)
+    upscale = Stopwatch(upscaler, device, is_alone=False)
+    interpolate = Stopwatch(Upscaler(baseline), torch.device("cpu"), is_alone=False)
+    shown = []
     for group, test_set, row in choose(results):
         testset = testsets[test_set]
         sample = testset[testset.keys.index((row.image, row.kernel))]
         stem = f"{test_set}_{row.image}_{row.kernel}"
         for kind, image in (("lr", sample.lr), ("sr", upscale(sample).sr), ("hr", sample.hr)):
             write_image(folder / f"{stem}_{kind}.png", image)
-        bicubic = create_model(testset.protocol.degradation().baseline, upscaler.scale)
-        interpolated = Stopwatch(Upscaler(bicubic), torch.device("cpu"), is_alone=False)(sample).sr
-        baseline = psnr_y(interpolated, sample.hr, upscaler.scale)
-        shown.append(Shown(group, test_set, row.image, row.kernel, row.psnr, row.ssim, baseline, stem))
+        bicubic = psnr_y(interpolate(sample).sr, sample.hr, upscaler.scale)
+        shown.append(Shown(group, test_set, row.image, row.kernel, row.psnr, row.ssim, bicubic, stem))
     write_json(folder / INDEX, {"checkpoint": checkpoint, "images": [asdict(entry) for entry in shown]})
 
 
