@@ -7,6 +7,8 @@ PyTorch (first and last convolution in float32), because the trace records them.
 
 import importlib.util
 import warnings
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,7 +52,7 @@ def choose_backend(name: str | None, model: Network, device: torch.device, preci
 
 
 class CompiledNetwork:
-    """An SR network compiled by OpenVINO, called as `Network.super_resolve` is.
+    """An SR network compiled by OpenVINO, called as `Network.super_resolve` is, or for tiles with what `pool` gave.
 
     Args:
         model: a network in evaluation mode, on the CPU.
@@ -65,41 +67,63 @@ class CompiledNetwork:
             import openvino
         except ImportError as error:
             raise ValueError(MISSING) from error
-        settings = {
+        self._openvino, self._model, self._precision = openvino, model, precision
+        self._settings = {
             "INFERENCE_PRECISION_HINT": "f32",  # what is to be bf16 says so itself
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "ENABLE_CPU_PINNING": False,  # else all processes of a machine crowd on its first cores
             "CPU_RUNTIME_CACHE_CAPACITY": 64,  # else it keeps about a megabyte for every size of an image
         }
-        try:
-            graph = _convert(model, precision)
-            self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ValueError(f"OpenVINO cannot run {type(model).__name__} ({reason}): give --backend torch") from error
+        self._whole = self._compile(model.super_resolve)
 
-    def __call__(self, lr: Tensor, code: Tensor) -> Tensor:
+    def __call__(self, lr: Tensor, code: Tensor, pooled: Tensor | None = None) -> Tensor:
         """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, D): (B, 3, scale*H, scale*W) float32."""
-        return torch.cat([self._run(*pair) for pair in zip(lr.split(1), code.float().split(1), strict=True)])
+        return _run(self._whole, lr, code) if pooled is None else _run(self._tile, lr, code, pooled)
 
-    def _run(self, lr: Tensor, code: Tensor) -> Tensor:
-        results = self._request.infer([lr.contiguous().numpy(), code.numpy()], share_inputs=True)
-        return torch.from_numpy(results[0])
+    def pool(self, lr: Tensor, code: Tensor) -> Tensor:
+        """What the network pools of lr (B, 3, H, W) under codes (B, D): (B, num_queries, C) float32."""
+        return _run(self._pool, lr, code)
+
+    @cached_property
+    def _tile(self) -> Any:
+        return self._compile(self._model.sr_network, is_tile=True)
+
+    @cached_property
+    def _pool(self) -> Any:
+        return self._compile(self._model.sr_network.pool)
+
+    def _compile(self, function: Callable[..., Tensor], *, is_tile: bool = False) -> Any:
+        try:
+            graph = _convert(self._model, function, self._precision, is_tile=is_tile)
+            return self._openvino.Core().compile_model(graph, "CPU", self._settings).create_infer_request()
+        except RuntimeError as error:
+            name, reason = type(self._model).__name__, str(error).strip().splitlines()[-1]
+            raise ValueError(f"OpenVINO cannot run {name} ({reason}): give --backend torch") from error
 
 
-class _SuperResolver(nn.Module):
-    """What is traced: `super_resolve` behind `forward`."""
+def _run(request: Any, *inputs: Tensor) -> Tensor:
+    """Run a compiled graph for one image after the other: inputs (B, ...), result (B, ...)."""
+    results = []
+    for image in zip(*(values.float().split(1) for values in inputs), strict=True):
+        arrays = [values.contiguous().numpy() for values in image]
+        results.append(torch.from_numpy(request.infer(arrays, share_inputs=True)[0]))
+    return torch.cat(results)
 
-    def __init__(self, model: Network) -> None:
+
+class _Traceable(nn.Module):
+    """What is traced: a function of the model behind `forward`."""
+
+    def __init__(self, model: Network, function: Callable[..., Tensor]) -> None:
         super().__init__()
         self.model = model
+        self.function = function
 
-    def forward(self, lr: Tensor, code: Tensor) -> Tensor:
-        return self.model.super_resolve(lr, code)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.function(*inputs)
 
 
-def _convert(model: Network, precision: str) -> Any:
-    """OpenVINO's graph of the SR network, for one image of any size.
+def _convert(model: Network, function: Callable[..., Tensor], precision: str, *, is_tile: bool) -> Any:
+    """OpenVINO's graph of a function of the model, for one image of any size, or for one tile and what is pooled.
 
     By the frontend itself: `openvino.convert_model` does the same, and reports its use to the makers.
     """
@@ -109,15 +133,19 @@ def _convert(model: Network, precision: str) -> Any:
 
     device = torch.device("cpu")
     lr = torch.zeros(1, 3, TRACED, TRACED)
+    inputs = [lr]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        code = model.encode(lr)
+        inputs.append(model.encode(lr))
+        if is_tile:
+            inputs.append(model.sr_network.pool(*inputs))
         with autocast(device, precision, cache_enabled=False):
-            traced = torch.jit.trace(_SuperResolver(model), (lr, code), check_trace=False)
+            traced = torch.jit.trace(_Traceable(model, function), tuple(inputs), check_trace=False)
     decoder = TorchScriptPythonDecoder(traced)  # named: the frontend does not keep it alive
     frontend = FrontEndManager().load_by_framework("pytorch")
     graph = frontend.convert(frontend.load(decoder))
-    graph.reshape({0: PartialShape([1, 3, -1, -1]), 1: PartialShape([1, code.shape[1]])})
+    shapes = [[1, 3, -1, -1], *(list(given.shape) for given in inputs[1:])]
+    graph.reshape({index: PartialShape(shape) for index, shape in enumerate(shapes)})
     _round_to_nearest(graph)
     _fold_constants(graph)
     _drop_products_with_one(graph)

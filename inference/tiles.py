@@ -3,8 +3,8 @@
 One code steers the whole image; only the SR network is tiled. Neighbouring tiles overlap: the outermost pixels of a
 tile, which lack their surroundings, are dropped, and the rest of the overlap is blended linearly.
 
-DQA pools over the feature map, so a tile is steered by its own mean instead of the image's; `docs/own-images.md`
-has what that changes.
+DQA pools over the feature map. Before a tile is super-resolved, the means of the whole image are estimated from
+pieces of it, so that all tiles are steered alike; `docs/own-images.md` has what is left of the difference.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +14,12 @@ from torch import Tensor
 
 MIN_TILE = 16
 MIN_OVERLAP, MAX_OVERLAP = 16, 160
+
+SAMPLE = 48
+"""Side of the pieces that the means of an image are estimated from, LR pixels: small ones are spread better."""
+
+MAX_SAMPLES = 16
+"""Of them along each side of an image."""
 
 
 def overlap_of(tile: int) -> int:
@@ -33,6 +39,20 @@ def num_tiles(height: int, width: int, tile: int) -> int:
     """Count the tiles of an image."""
     overlap = overlap_of(tile)
     return len(tile_starts(height, tile, overlap)) * len(tile_starts(width, tile, overlap))
+
+
+def samples(lr: Tensor, tile: int) -> Iterator[Tensor]:
+    """Give pieces of lr (B, 3, H, W), spread evenly, of a quarter of it or less, and each no larger than a tile."""
+    side = min(tile, SAMPLE)
+    for top in _sample_starts(lr.shape[2], side):
+        for left in _sample_starts(lr.shape[3], side):
+            yield lr[:, :, top : top + side, left : left + side]
+
+
+def _sample_starts(length: int, side: int) -> list[int]:
+    """Place pieces of a side evenly over `length` pixels, with as much between them, or more."""
+    num_pieces = min(max(length // (2 * side), 1), MAX_SAMPLES)
+    return [max(round((index + 0.5) * length / num_pieces - side / 2), 0) for index in range(num_pieces)]
 
 
 def super_resolve_bands(

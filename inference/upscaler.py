@@ -9,7 +9,7 @@ from torch import Tensor
 from data.degradation import described_degradation
 from inference.backend import NAMES, CompiledNetwork
 from inference.memory import choose_tile
-from inference.tiles import MIN_TILE, num_tiles, super_resolve_bands
+from inference.tiles import MIN_TILE, num_tiles, samples, super_resolve_bands
 from model.network import Network
 from utils.device import autocast, is_out_of_memory
 from utils.known_degradation import EstimatedDegradation, KnownDegradation
@@ -162,10 +162,11 @@ class Upscaler:
         num_done = 0
         if on_tile:
             on_tile(0, total)
+        steerings = [(code, self._pool(lr, view, code, tile)) for view, code in zip(views, codes, strict=True)]
 
         def super_resolve(piece: Tensor) -> Tensor:
             nonlocal num_done
-            srs = (self._view(piece, code, view) for view, code in zip(views, codes, strict=True))
+            srs = (self._view(piece, view, *steering) for view, steering in zip(views, steerings, strict=True))
             sr = next(srs)
             for other in srs:
                 sr = sr + other
@@ -203,20 +204,39 @@ class Upscaler:
         lr = lr if tile else self._lay_out(lr)  # a large image is not copied for it
         return self._finite(lambda: self.model.encode(lr, known_degradation, tile=tile), lr.device)
 
-    def _view(self, lr: Tensor, code: Tensor, view: tuple[int, bool]) -> Tensor:
+    def _pool(self, lr: Tensor, view: tuple[int, bool], code: Tensor, tile: int | None) -> Tensor | None:
+        """Estimate what the SR network pools over an image, for its tiles; None: nothing, or there are none."""
+        if tile is None or not self.model.is_pooling:
+            return None
+        total, num_pixels = torch.zeros((), device=lr.device), 0
+        for piece in samples(lr, tile):
+            area = piece.shape[2] * piece.shape[3]
+            total = total + area * self._pool_piece(_turned(piece, view), code)
+            num_pixels += area
+        return total / num_pixels
+
+    def _view(self, lr: Tensor, view: tuple[int, bool], code: Tensor, pooled: Tensor | None) -> Tensor:
         """SR tile (B, 3, scale*h, scale*w) of one flip and rotation, turned back and brought to the grid asked for."""
         moves = self._moves(view)
         margin = MARGIN if any(moves) else 0
         framed = F.pad(lr, (margin,) * 4, mode="replicate") if margin else lr
-        sr = _turned_back(self._super_resolve(_turned(framed, view), code), view)
+        sr = _turned_back(self._super_resolve(_turned(framed, view), code, pooled), view)
         top, left = (margin * self.scale - move for move in moves)
         return sr[:, :, top : top + lr.shape[2] * self.scale, left : left + lr.shape[3] * self.scale]
 
-    def _super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
+    def _pool_piece(self, lr: Tensor, code: Tensor) -> Tensor:
         if self._compiled is not None:
-            return self._compiled(lr, code)
+            return self._compiled.pool(lr, code)
         lr = self._lay_out(lr)
-        return self._finite(lambda: self.model.super_resolve(lr, code), lr.device)
+        return self._finite(lambda: self.model.sr_network.pool(lr, code), lr.device)
+
+    def _super_resolve(self, lr: Tensor, code: Tensor, pooled: Tensor | None) -> Tensor:
+        if self._compiled is not None:
+            return self._compiled(lr, code, pooled)
+        lr = self._lay_out(lr)
+        if pooled is None:
+            return self._finite(lambda: self.model.super_resolve(lr, code), lr.device)
+        return self._finite(lambda: self.model.sr_network(lr, code, pooled), lr.device)
 
     def _finite(self, compute: Callable[[], Tensor], device: torch.device) -> Tensor:
         with autocast(device, self.precision):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,7 +12,7 @@ from model.common import RGB_RANGE, as_autocast, at_full_precision
 from model.dasr_encoder import DegradationEncoder
 from model.degradation_head import DegradationHead
 from model.dqa import DQA, REDUCTION
-from model.dynamic_conv import DABlock, DAConv
+from model.dynamic_conv import DABlock, DAConv, Pool, spatial_mean
 from model.encoder import Encoder
 from model.lpe import LPE
 from model.network import Network
@@ -60,9 +61,9 @@ class CDSRBlock(nn.Module):
         self.modulation = CodeModulation(num_features, code_dim, dqa)
         self.dense_blocks = nn.Sequential(*(ResidualDenseBlock(num_features, growth) for _ in range(NUM_DENSE_BLOCKS)))
 
-    def forward(self, feat: Tensor, code: Tensor) -> Tensor:
+    def forward(self, feat: Tensor, code: Tensor, pool: Pool = spatial_mean) -> Tensor:
         """Refine feat (B, C, H, W) under the shared code (B, code_dim); the shape stays."""
-        return feat + RESIDUAL_SCALE * self.dense_blocks(self.modulation(feat, code))
+        return feat + RESIDUAL_SCALE * self.dense_blocks(self.modulation(feat, code, pool))
 
 
 class PlainBlock(nn.Module):
@@ -73,9 +74,9 @@ class PlainBlock(nn.Module):
         self.modulation = CodeModulation(num_features, code_dim, dqa)
         self.residual_blocks = nn.Sequential(*(ResidualBlock(num_features) for _ in range(num_residual_blocks)))
 
-    def forward(self, feat: Tensor, code: Tensor) -> Tensor:
+    def forward(self, feat: Tensor, code: Tensor, pool: Pool = spatial_mean) -> Tensor:
         """Refine feat (B, C, H, W) under the shared code (B, code_dim); the shape stays."""
-        return self.residual_blocks(self.modulation(feat, code))
+        return self.residual_blocks(self.modulation(feat, code, pool))
 
 
 def build_blocks(size: CDSRSize, dqa: bool) -> Sequence[nn.Module]:
@@ -104,18 +105,46 @@ class SRNetwork(nn.Module):
         if self.has_image_shortcut:
             self.tail.weight.data.mul_(TAIL_GAIN)
 
-    def forward(self, lr: Tensor, code: Tensor) -> Tensor:
-        """Map lr (B, 3, H, W) and code (B, code_dim) to sr (B, 3, scale*H, scale*W), both in [0, 255]."""
+    def forward(self, lr: Tensor, code: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """Map lr (B, 3, H, W) and code (B, code_dim) to sr (B, 3, scale*H, scale*W), both in [0, 255].
+
+        pooled: what `pool` gave for the image that lr is a tile of.
+        """
         code = self.code_map(code)
         pixels = lr / RGB_RANGE
-        shallow = as_autocast(at_full_precision(self.head, pixels))
-        feat = shallow
+        shallow = feat = self._shallow(pixels)
+        pool = spatial_mean if pooled is None else recall(pooled)
         for block in self.blocks:
-            feat = block(feat, code)
+            feat = block(feat, code, pool)
         sr = at_full_precision(self.tail, self.trunk_conv(feat) + shallow)  # (B, 3*s*s, H, W)
         if self.has_image_shortcut:
             sr = sr + pixels.repeat_interleave(self.scale**2, dim=1)
         return F.pixel_shuffle(sr, self.scale) * RGB_RANGE
+
+    def pool(self, lr: Tensor, code: Tensor) -> Tensor:
+        """Tell what the queries pool of lr (B, 3, H, W) under code (B, code_dim): (B, num_queries, C), float32."""
+        means: list[Tensor] = []
+
+        def pool(feat: Tensor) -> Tensor:
+            means.append(spatial_mean(feat))
+            return means[-1]
+
+        code = self.code_map(code)
+        feat = self._shallow(lr / RGB_RANGE)
+        *blocks, last = self.blocks
+        for block in blocks:
+            feat = block(feat, code, pool)
+        last.modulation(feat, code, pool)  # type: ignore[operator]
+        return torch.stack(means, dim=1).float()
+
+    def _shallow(self, pixels: Tensor) -> Tensor:
+        return as_autocast(at_full_precision(self.head, pixels))
+
+
+def recall(pooled: Tensor) -> Pool:
+    """Pool as told by (B, num_queries, C), a query after the other, whatever the feature."""
+    told = iter(pooled.unbind(1))
+    return lambda feat: next(told)
 
 
 def build_lpe(kind: str, size: CDSRSize) -> nn.Module:
@@ -143,6 +172,7 @@ class CDSR(Network):
         size, variant = size or CDSRSize(), variant or Variant()
         self.assumes_s_fold = not variant.compression  # which is learnt on real images, on the grid of interpolation
         head = partial(DegradationHead, size.code_dim, size.code_dim, scale=scale, compression=variant.compression)
+        self.is_pooling = variant.dqa
         self.scale = scale
         self.size = size
         self.variant = variant

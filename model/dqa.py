@@ -23,9 +23,9 @@ class CodeQuery(nn.Module):
         self.value = nn.Linear(num_features, num_features)
         self.gamma = nn.Parameter(torch.zeros(1))
 
-    def forward(self, feat: Tensor, code_bc: Tensor) -> Tensor:
-        """Enrich the code: feat (B, C, H, W) and code (B, C) give (B, C), equal to the code while gamma is 0."""
-        query = self.query(feat.mean(dim=(2, 3)))
+    def forward(self, pooled: Tensor, code_bc: Tensor) -> Tensor:
+        """Enrich the code: pooled feature and code, (B, C) both, give (B, C), equal to the code while gamma is 0."""
+        query = self.query(pooled)
         energy = query.unsqueeze(2) * self.key(code_bc).unsqueeze(1)  # (B, C, C): q_i k_j
         attended = (energy.softmax(dim=2) @ self.value(code_bc).unsqueeze(2)).squeeze(2)
         return self.gamma * attended + code_bc

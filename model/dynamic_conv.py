@@ -10,6 +10,14 @@ from torch import Tensor, nn
 
 from model.common import NEGATIVE_SLOPE
 
+Pool = Callable[[Tensor], Tensor]
+"""How a query pools the feature (B, C, H, W): to (B, C)."""
+
+
+def spatial_mean(feat: Tensor) -> Tensor:
+    """The mean over the image: (B, C) of the feature (B, C, H, W)."""
+    return feat.mean(dim=(2, 3))
+
 
 def dynamic_depthwise_conv(feat: Tensor, kernels: Tensor) -> Tensor:
     """Convolve every channel of every image with a kernel of its own, zero padding, same size.
@@ -83,9 +91,9 @@ class DAConv(nn.Module):
         self.conv = nn.Conv2d(num_features, num_features, 1)
         self.channel_attention = ChannelAttention(num_features, reduction)
 
-    def forward(self, feat: Tensor, code_bc: Tensor) -> Tensor:
+    def forward(self, feat: Tensor, code_bc: Tensor, pool: Pool = spatial_mean) -> Tensor:
         """Adapt the feature (B, C, H, W) to the code (B, C); the size stays."""
-        enriched = code_bc if self.code_query is None else self.code_query(feat, code_bc)
+        enriched = code_bc if self.code_query is None else self.code_query(pool(feat), code_bc)
         kernels = self.kernel(enriched).view(*feat.shape[:2], self.kernel_size, self.kernel_size)
         adapted = F.leaky_relu(dynamic_depthwise_conv(feat, kernels), NEGATIVE_SLOPE)
         return self.conv(adapted) + self.channel_attention(feat, code_bc)
@@ -110,10 +118,10 @@ class DABlock(nn.Module):
         self.dynamic2 = build_dynamic(num_features)
         self.conv2 = nn.Conv2d(num_features, num_features, 3, padding=1)
 
-    def forward(self, feat: Tensor, code: Tensor) -> Tensor:
+    def forward(self, feat: Tensor, code: Tensor, pool: Pool = spatial_mean) -> Tensor:
         """Adapt feat (B, C, H, W) to the shared code (B, D); the shape stays."""
         block_code = code if self.code_map is None else self.code_map(code)  # (B, C)
-        adapted = F.leaky_relu(self.dynamic1(feat, block_code), NEGATIVE_SLOPE)
+        adapted = F.leaky_relu(self.dynamic1(feat, block_code, pool), NEGATIVE_SLOPE)
         adapted = F.leaky_relu(self.conv1(adapted), NEGATIVE_SLOPE)
-        adapted = F.leaky_relu(self.dynamic2(adapted, block_code), NEGATIVE_SLOPE)
+        adapted = F.leaky_relu(self.dynamic2(adapted, block_code, pool), NEGATIVE_SLOPE)
         return feat + self.conv2(adapted)

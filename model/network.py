@@ -19,6 +19,8 @@ class Network(nn.Module):
         is_non_blind: it is told the degradation (`NonBlind`) and takes `kernel_size`.
         has_variants: it takes and keeps a `variant`: parts that can be left out.
         assumes_s_fold: weights whose file does not say so, as published ones do not, were trained on s-fold samples.
+        is_pooling: its `sr_network` pools over the image: it has `pool(lr, code)`, and takes what that gave for the
+            whole image as a third argument, beside a tile and the code.
         trained_for: metadata of the file that its weights are of, which name the degradation; empty where it has none.
         scale: the upscaling factor.
         size: the numbers that set its cost, where it can be had in several sizes.
@@ -31,6 +33,7 @@ class Network(nn.Module):
     has_variants: ClassVar[bool] = False
 
     assumes_s_fold: bool = False
+    is_pooling: bool = False
     trained_for: Mapping[str, Any] = MappingProxyType({})
     scale: int
     size: Any

@@ -93,6 +93,8 @@ class Oracle(NonBlind):
         kernel_size: side of the kernels that it is told.
     """
 
+    is_pooling = True
+
     def __init__(self, *, scale: int, size: CDSRSize | None = None, kernel_size: int = KERNEL_SIZE) -> None:
         super().__init__()
         self.scale = scale

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from model.cdsr import CDSRSize, SRNetwork
 from model.network import Network
+from utils.known_degradation import KnownDegradation
 
 
 class Unconditional(Network):
@@ -14,12 +15,14 @@ class Unconditional(Network):
         size: the published size by default; what it says of the encoder is not read.
     """
 
+    is_pooling = True
+
     def __init__(self, *, scale: int, size: CDSRSize | None = None) -> None:
         super().__init__()
         self.scale = scale
         self.size = size or CDSRSize()
         self.sr_network = SRNetwork(scale=scale, size=self.size, dqa=True)
 
-    def super_resolve(self, lr: Tensor, code: Tensor) -> Tensor:
-        """Super-resolve lr (B, 3, H, W) in [0, 255]; code (B, 0) says nothing."""
-        return self.sr_network(lr, lr.new_zeros(len(lr), self.size.code_dim))
+    def encode(self, lr: Tensor, known: KnownDegradation | None = None, *, tile: int | None = None) -> Tensor:
+        """Give each of B images the same code of zeros (B, code_dim)."""
+        return lr.new_zeros(len(lr), self.size.code_dim)

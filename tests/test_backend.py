@@ -50,6 +50,12 @@ def test_float32_is_the_same_at_every_size(name, scale):
         with torch.inference_mode():
             code = model.encode(lr).roll(1, 0)  # each image under the other's code
             torch.testing.assert_close(compiled(lr, code), model.super_resolve(lr, code), atol=0.01, rtol=0)
+            if model.is_pooling:
+                pooled = model.sr_network.pool(lr, code)
+                torch.testing.assert_close(compiled.pool(lr, code), pooled, atol=1e-4, rtol=1e-4)
+                tile = lr[:, :, :18, 5:]
+                expected = model.sr_network(tile, code, pooled)
+                torch.testing.assert_close(compiled(tile, code, pooled), expected, atol=0.01, rtol=0)
 
 
 @needs_openvino

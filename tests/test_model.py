@@ -135,7 +135,7 @@ def test_dynamic_depthwise_convolution_by_value() -> None:
 def test_gamma_zero_leaves_the_code_as_it_is() -> None:
     query = CodeQuery(8)
     code = torch.randn(2, 8)
-    assert torch.equal(query(torch.randn(2, 8, 4, 4), code), code)
+    assert torch.equal(query(torch.randn(2, 8), code), code)
 
 
 def test_dqa_attends_as_defined() -> None:
@@ -149,7 +149,9 @@ def test_dqa_attends_as_defined() -> None:
     for i in range(4):
         weights = torch.softmax(torch.stack([q[i] * k[j] for j in range(4)]), 0)
         expected[0, i] += 0.7 * sum(weights[j] * v[j] for j in range(4))
-    torch.testing.assert_close(dqa.code_query(feat, code), expected)
+    torch.testing.assert_close(dqa.code_query(feat.mean((2, 3)), code), expected)
+    told = DQA.forward(dqa, feat, code, lambda other: feat.mean((2, 3)) + 0 * other[:, :, 0, 0])
+    assert torch.equal(dqa(feat, code), told)
 
 
 def test_the_queue_wraps_round() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.own_images import psnr, seam_ratio
 from inference import memory
-from inference.tiles import overlap_of, super_resolve_bands, tile_starts
+from inference.tiles import MAX_SAMPLES, SAMPLE, overlap_of, samples, super_resolve_bands, tile_starts
 from inference.upscaler import VIEWS, Upscaler, _turned, _turned_back, grid_shift
 from model import create_model, open_model
 from model.bicubic import Bicubic
@@ -85,22 +85,52 @@ def test_a_step_between_tiles_is_blended_away():
     assert (row[1:] - row[:-1]).min() >= 0
 
 
+@pytest.mark.parametrize("precision", ["single", "bf16"])
 @pytest.mark.parametrize("scale", [scale for scale in (2, 4) if pretrained_path("CDSR_S", scale).is_file()])
-def test_tiles_of_trained_weights_differ_by_what_dqa_pools(scale):
-    """Halves of other means and contrasts: tiles agree with the whole to 45 dB, to 20 dB more without the query.
-
-    The step across their borders is at most 1.15 times that elsewhere.
-    """
+def test_tiles_of_trained_weights_are_steered_as_the_whole(scale, precision):
+    """Half of the image is texture and half nearly black, so that a tile's own means would differ from the image's."""
     model = open_model("CDSR_S", scale, pretrained_path("CDSR_S", scale)).eval()
-    lr = F.avg_pool2d(F.interpolate(random_image(5, 8), scale_factor=20), 3, stride=1, padding=1)
-    lr[..., 80:] = lr[..., 80:] / 16 + 200
-    whole, tiled = Upscaler(model)(lr), Upscaler(model, tile=64)(lr)
-    assert psnr(tiled, whole) > 45
-    assert seam_ratio(tiled, whole, tile=64, scale=scale) < 1.15
-    for name, parameter in model.named_parameters():
-        if name.endswith("gamma"):
-            torch.nn.init.zeros_(parameter)
-    assert psnr(Upscaler(model, tile=64)(lr), Upscaler(model)(lr)) > psnr(tiled, whole) + 20
+    lr = F.interpolate(random_image(54, 80), scale_factor=3, mode="bicubic").clamp(0, 255)
+    lr[..., 120:] = lr[..., 120:] / 64 + 20
+    whole, tiled = Upscaler(model, precision=precision)(lr), Upscaler(model, precision=precision, tile=64)(lr)
+    assert psnr(tiled, whole) > 55
+    assert seam_ratio(tiled, whole, tile=64, scale=scale) < 1.05
+    model.is_pooling = False
+    assert psnr(Upscaler(model, precision=precision, tile=64)(lr), whole) < psnr(tiled, whole) - 4
+
+
+@pytest.mark.parametrize("name", ["CDSR_S", "CDSR_S_unconditional"])
+def test_what_a_network_pools_of_an_image_steers_it_again(name):
+    torch.manual_seed(0)
+    model = create_model(name, 3).eval()
+    for parameter_name, parameter in model.named_parameters():
+        if parameter_name.endswith("gamma"):
+            torch.nn.init.ones_(parameter)
+    lr, other = random_image(30, 40), random_image(30, 40, seed=1)
+    with torch.inference_mode():
+        code = model.encode(lr)
+        pooled = model.sr_network.pool(lr, code)
+        whole = model.super_resolve(lr, code)
+        assert pooled.shape == (1, 4, 64)
+        torch.testing.assert_close(model.sr_network(lr, code, pooled), whole)
+        assert not torch.allclose(model.sr_network(lr, code, model.sr_network.pool(other / 2, code)), whole)
+
+
+@pytest.mark.parametrize(("height", "width", "tile"), [(300, 1100, 64), (40, 700, 256), (20, 500, 16), (33, 64, 48)])
+def test_samples_are_spread_evenly(height, width, tile):
+    """On ramps their mean is that of the image; none is larger than a tile, and all lie apart."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    lr = torch.stack([rows, columns, torch.ones(height, width)]).float()[None]
+    pieces = list(samples(lr, tile))
+    assert len({(piece[0, 0, 0, 0].item(), piece[0, 1, 0, 0].item()) for piece in pieces}) == len(pieces)
+    assert max(max(piece.shape[2:]) for piece in pieces) <= min(tile, SAMPLE)
+    assert sum(piece[0, 2].sum() for piece in pieces) <= lr[0, 2].sum() / (1 if height < 2 * tile else 4)
+    mean = torch.stack([piece.mean(dim=(0, 2, 3)) for piece in pieces]).mean(dim=0)
+    torch.testing.assert_close(mean, lr.mean(dim=(0, 2, 3)), atol=0.6, rtol=0)
+
+
+def test_a_huge_image_is_sampled_in_bounded_time():
+    assert len(list(samples(torch.zeros(1, 1, 1, 1).expand(1, 3, 20_000, 3_000), 256))) == MAX_SAMPLES**2
 
 
 @pytest.mark.parametrize("view", VIEWS)
