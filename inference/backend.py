@@ -123,7 +123,7 @@ class _Traceable(nn.Module):
 
 
 def _convert(model: Network, function: Callable[..., Tensor], precision: str, *, is_tile: bool) -> Any:
-    """OpenVINO's graph of a function of the model, for one image of any size, or for one tile and what is pooled.
+    """OpenVINO's graph of a function of the model, for one image of any size, or one tile with what is pooled.
 
     By the frontend itself: `openvino.convert_model` does the same, and reports its use to the makers.
     """

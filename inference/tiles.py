@@ -42,7 +42,7 @@ def num_tiles(height: int, width: int, tile: int) -> int:
 
 
 def samples(lr: Tensor, tile: int) -> Iterator[Tensor]:
-    """Give pieces of lr (B, 3, H, W), spread evenly, of a quarter of it or less, and each no larger than a tile."""
+    """Give pieces of lr (B, 3, H, W), all of one size and no larger than a tile, spread evenly over a quarter of it."""
     side = min(tile, SAMPLE)
     for top in _sample_starts(lr.shape[2], side):
         for left in _sample_starts(lr.shape[3], side):

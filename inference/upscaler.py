@@ -208,12 +208,8 @@ class Upscaler:
         """Estimate what the SR network pools over an image, for its tiles; None: nothing, or there are none."""
         if tile is None or not self.model.is_pooling:
             return None
-        total, num_pixels = torch.zeros((), device=lr.device), 0
-        for piece in samples(lr, tile):
-            area = piece.shape[2] * piece.shape[3]
-            total = total + area * self._pool_piece(_turned(piece, view), code)
-            num_pixels += area
-        return total / num_pixels
+        means = [self._pool_piece(_turned(piece, view), code) for piece in samples(lr, tile)]
+        return torch.stack(means).mean(dim=0)
 
     def _view(self, lr: Tensor, view: tuple[int, bool], code: Tensor, pooled: Tensor | None) -> Tensor:
         """SR tile (B, 3, scale*h, scale*w) of one flip and rotation, turned back and brought to the grid asked for."""
