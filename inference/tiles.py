@@ -15,11 +15,11 @@ from torch import Tensor
 MIN_TILE = 16
 MIN_OVERLAP, MAX_OVERLAP = 16, 160
 
-SAMPLE = 48
-"""Side of the pieces that the means of an image are estimated from, LR pixels: small ones are spread better."""
+PIECE = 128
+"""Side of the pieces that the means of an image are estimated from, LR pixels; in small ones their borders tell."""
 
-MAX_SAMPLES = 16
-"""Of them along each side of an image."""
+SAMPLED = 512
+"""LR pixels along each side of an image that pieces cover at most: of a larger one they are a sample."""
 
 
 def overlap_of(tile: int) -> int:
@@ -42,17 +42,18 @@ def num_tiles(height: int, width: int, tile: int) -> int:
 
 
 def samples(lr: Tensor, tile: int) -> Iterator[Tensor]:
-    """Give pieces of lr (B, 3, H, W), all of one size and no larger than a tile, spread evenly over a quarter of it."""
-    side = min(tile, SAMPLE)
-    for top in _sample_starts(lr.shape[2], side):
-        for left in _sample_starts(lr.shape[3], side):
+    """Give pieces of lr (B, 3, H, W), all of one size and no larger than a tile, spread evenly over it."""
+    side = min(tile, PIECE)
+    for top in _piece_starts(lr.shape[2], side):
+        for left in _piece_starts(lr.shape[3], side):
             yield lr[:, :, top : top + side, left : left + side]
 
 
-def _sample_starts(length: int, side: int) -> list[int]:
-    """Place pieces of a side evenly over `length` pixels, with as much between them, or more."""
-    num_pieces = min(max(length // (2 * side), 1), MAX_SAMPLES)
-    return [max(round((index + 0.5) * length / num_pieces - side / 2), 0) for index in range(num_pieces)]
+def _piece_starts(length: int, side: int) -> list[int]:
+    """Place as many pieces over `length` pixels as cover them, SAMPLED // side at most."""
+    num_pieces = min(-(-length // side), SAMPLED // side)
+    centres = [(index + 0.5) * length / num_pieces for index in range(num_pieces)]
+    return [max(min(round(centre - side / 2), length - side), 0) for centre in centres]
 
 
 def super_resolve_bands(
