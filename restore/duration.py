@@ -18,8 +18,8 @@ LONG = 30.0
 PROBE = 128
 """Side of the tile whose time is taken for the estimate, LR pixels."""
 
-OVERLAP = 1.45
-"""What tiles compute, with what is pooled before, over the pixels of the image."""
+OVERLAP = 1.3
+"""What tiles compute, over the pixels of the image."""
 
 
 def tell_time(
