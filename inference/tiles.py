@@ -7,6 +7,7 @@ DQA pools over the feature map. Before a tile is super-resolved, the means of th
 pieces of it, so that all tiles are steered alike; `docs/own-images.md` has what is left of the difference.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -43,17 +44,19 @@ def num_tiles(height: int, width: int, tile: int) -> int:
 
 def samples(lr: Tensor, tile: int) -> Iterator[Tensor]:
     """Give pieces of lr (B, 3, H, W), all of one size and no larger than a tile, spread evenly over it."""
-    side = min(tile, PIECE)
-    for top in _piece_starts(lr.shape[2], side):
-        for left in _piece_starts(lr.shape[3], side):
-            yield lr[:, :, top : top + side, left : left + side]
+    rows, columns = (_pieces(length, min(tile, PIECE)) for length in lr.shape[2:])
+    for top, bottom in rows:
+        for left, right in columns:
+            yield lr[:, :, top:bottom, left:right]
 
 
-def _piece_starts(length: int, side: int) -> list[int]:
-    """Place as many pieces over `length` pixels as cover them, SAMPLED // side at most."""
-    num_pieces = min(-(-length // side), SAMPLED // side)
-    centres = [(index + 0.5) * length / num_pieces for index in range(num_pieces)]
-    return [max(min(round(centre - side / 2), length - side), 0) for centre in centres]
+def _pieces(length: int, longest: int) -> list[tuple[int, int]]:
+    """Cut `length` pixels into pieces of a size, or place SAMPLED // longest pieces evenly over more pixels."""
+    num_pieces = min(-(-length // longest), SAMPLED // longest)
+    spacing = length / num_pieces
+    size = min(math.ceil(spacing), longest)
+    starts = [round((index + 0.5) * spacing - size / 2) for index in range(num_pieces)]
+    return [(start, start + size) for start in starts]
 
 
 def super_resolve_bands(

@@ -123,12 +123,15 @@ def test_pieces_are_spread_evenly(height, width, tile):
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     lr = torch.stack([rows, columns]).float()[None]
     pieces = list(samples(lr, tile))
-    side = min(tile, PIECE)
-    assert {tuple(piece.shape[2:]) for piece in pieces} == {(min(side, height), min(side, width))}
+    [(piece_height, piece_width)] = {tuple(piece.shape[2:]) for piece in pieces}
+    assert max(piece_height, piece_width) <= min(tile, PIECE)
     starts = sorted({int(piece[0, 1, 0, 0]) for piece in pieces})
-    assert starts[0] == 0 and starts[-1] == width - side if width <= SAMPLED else starts[0] > 0
-    steps = {after - before for before, after in pairwise(starts)}
-    assert all(step <= side if width <= SAMPLED else step >= side for step in steps)
+    gaps = [after - before - piece_width for before, after in pairwise(starts)]
+    if width <= SAMPLED:
+        assert (starts[0], starts[-1] + piece_width) == (0, width)
+        assert all(-1 <= gap <= 0 for gap in gaps)
+    else:
+        assert min(gaps) >= 0 and len(starts) * piece_width == SAMPLED
     mean = torch.stack([piece.mean(dim=(0, 2, 3)) for piece in pieces]).mean(dim=0)
     torch.testing.assert_close(mean, lr.mean(dim=(0, 2, 3)), atol=0.6, rtol=0)
 
