@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -316,7 +317,7 @@ def test_running_out_of_memory_or_disk_fails_one_image_alone(tmp_path, bicubic, 
 
 def test_an_interruption_between_images_costs_no_summary(tmp_path, bicubic, monkeypatch):
     planned = [(Source(save_pil(tmp_path / "a.png", PILImage.new("L", (9, 9))), Path("a.png")), tmp_path / "a_x2.png")]
-    monkeypatch.setattr("restore.restore.tell_time", lambda *arguments, **options: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr("restore.restore.tell_time", Mock(side_effect=KeyboardInterrupt))
     outcome = restore_all(planned, bicubic, CPU, OutputOptions())
     assert outcome.interruption is not None and not outcome.done
 

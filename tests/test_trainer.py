@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -501,7 +502,7 @@ def test_a_resume_does_not_need_the_weights_of_the_start(photographs: Path) -> N
 
 
 def test_ctrl_c_before_the_first_step_is_no_traceback(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "open_images", lambda args: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(main, "open_images", Mock(side_effect=KeyboardInterrupt))
     assert main.main(tiny(photographs)) == 128 + signal.SIGINT
 
 
