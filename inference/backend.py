@@ -74,7 +74,10 @@ class CompiledNetwork:
             "ENABLE_CPU_PINNING": False,  # else all processes of a machine crowd on its first cores
             "CPU_RUNTIME_CACHE_CAPACITY": 64,  # else it keeps about a megabyte for every size of an image
         }
-        self._whole = self._compile(model.super_resolve)
+        lr = torch.zeros(1, 3, TRACED, TRACED)
+        with torch.no_grad():
+            self._inputs = lr, model.encode(lr)
+        self._whole = self._compile(model.super_resolve, *self._inputs)
 
     def __call__(self, lr: Tensor, code: Tensor, pooled: Tensor | None = None) -> Tensor:
         """Super-resolve lr (B, 3, H, W) in [0, 255] under codes (B, D): (B, 3, scale*H, scale*W) float32."""
@@ -86,15 +89,16 @@ class CompiledNetwork:
 
     @cached_property
     def _tile(self) -> Any:
-        return self._compile(self._model.sr_network, is_tile=True)
+        network = self._model.sr_network
+        return self._compile(network, *self._inputs, network.pool(*self._inputs))
 
     @cached_property
     def _pool(self) -> Any:
-        return self._compile(self._model.sr_network.pool)
+        return self._compile(self._model.sr_network.pool, *self._inputs)
 
-    def _compile(self, function: Callable[..., Tensor], *, is_tile: bool = False) -> Any:
+    def _compile(self, function: Callable[..., Tensor], *inputs: Tensor) -> Any:
         try:
-            graph = _convert(self._model, function, self._precision, is_tile=is_tile)
+            graph = _convert(_Traceable(self._model, function), inputs, self._precision)
             return self._openvino.Core().compile_model(graph, "CPU", self._settings).create_infer_request()
         except RuntimeError as error:
             name, reason = type(self._model).__name__, str(error).strip().splitlines()[-1]
@@ -122,8 +126,8 @@ class _Traceable(nn.Module):
         return self.function(*inputs)
 
 
-def _convert(model: Network, function: Callable[..., Tensor], precision: str, *, is_tile: bool) -> Any:
-    """OpenVINO's graph of a function of the model, for one image of any size, or one tile with what is pooled.
+def _convert(traceable: _Traceable, inputs: tuple[Tensor, ...], precision: str) -> Any:
+    """OpenVINO's graph of a function of the model, whose first input is one image, here of any size.
 
     By the frontend itself: `openvino.convert_model` does the same, and reports its use to the makers.
     """
@@ -131,16 +135,10 @@ def _convert(model: Network, function: Callable[..., Tensor], precision: str, *,
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    device = torch.device("cpu")
-    lr = torch.zeros(1, 3, TRACED, TRACED)
-    inputs = [lr]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        inputs.append(model.encode(lr))
-        if is_tile:
-            inputs.append(model.sr_network.pool(*inputs))
-        with autocast(device, precision, cache_enabled=False):
-            traced = torch.jit.trace(_Traceable(model, function), tuple(inputs), check_trace=False)
+        with autocast(torch.device("cpu"), precision, cache_enabled=False):
+            traced = torch.jit.trace(traceable, inputs, check_trace=False)
     decoder = TorchScriptPythonDecoder(traced)  # named: the frontend does not keep it alive
     frontend = FrontEndManager().load_by_framework("pytorch")
     graph = frontend.convert(frontend.load(decoder))
