@@ -327,6 +327,7 @@ import signal, sys
 import test
 from utils.image.writer import PILImage
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start what runs behind it with SIGINT ignored
 number, *words = sys.argv[1:]
 numbers = iter([None, int(number)])
 write = PILImage.Image.save
