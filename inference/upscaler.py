@@ -121,7 +121,8 @@ class Upscaler:
         Args:
             lr: (B, 3, H, W).
             known_degradation: what degraded the images, where it is known.
-            on_tile: called with the number of tiles done, at first 0, and of all.
+            on_tile: called with the number of tiles done and of all; with 0 before the first, also while what the
+                tiles share is computed. What it raises ends the work.
 
         Yields:
             rows of the SR image, and (B, 3, rows, scale*W) float32, clipped to [0, 255], not rounded.
@@ -160,9 +161,13 @@ class Upscaler:
         codes = [self._encode(_turned(lr, view), known, tile) for view, known in zip(views, told, strict=True)]
         total = num_tiles(lr.shape[2], lr.shape[3], tile) if tile else 1
         num_done = 0
-        if on_tile:
-            on_tile(0, total)
-        steerings = [(code, self._pool(lr, view, code, tile)) for view, code in zip(views, codes, strict=True)]
+
+        def tell() -> None:
+            if on_tile:
+                on_tile(num_done, total)
+
+        tell()
+        steerings = [(code, self._pool(lr, view, code, tile, tell)) for view, code in zip(views, codes, strict=True)]
 
         def super_resolve(piece: Tensor) -> Tensor:
             nonlocal num_done
@@ -171,8 +176,7 @@ class Upscaler:
             for other in srs:
                 sr = sr + other
             num_done += 1
-            if on_tile:
-                on_tile(num_done, total)
+            tell()
             return self._blend(piece, (sr / len(views)).clamp(0, 255))
 
         if tile is None:
@@ -204,11 +208,16 @@ class Upscaler:
         lr = lr if tile else self._lay_out(lr)  # a large image is not copied for it
         return self._finite(lambda: self.model.encode(lr, known_degradation, tile=tile), lr.device)
 
-    def _pool(self, lr: Tensor, view: tuple[int, bool], code: Tensor, tile: int | None) -> Tensor | None:
+    def _pool(
+        self, lr: Tensor, view: tuple[int, bool], code: Tensor, tile: int | None, tell: Callable[[], None]
+    ) -> Tensor | None:
         """Estimate what the SR network pools over an image, for its tiles; None: nothing, or there are none."""
         if tile is None or not self.model.is_pooling:
             return None
-        means = [self._pool_piece(_turned(piece, view), code) for piece in samples(lr, tile)]
+        means = []
+        for piece in samples(lr, tile):
+            means.append(self._pool_piece(_turned(piece, view), code))
+            tell()
         return torch.stack(means).mean(dim=0)
 
     def _view(self, lr: Tensor, view: tuple[int, bool], code: Tensor, pooled: Tensor | None) -> Tensor:

@@ -298,6 +298,27 @@ def test_progress_counts_tiles():
     assert seen == [(done, 6) for done in range(7)]
 
 
+def test_work_can_be_ended_while_the_means_are_estimated(small_model):
+    upscaler = Upscaler(small_model, tile=48)
+    lr = random_image(100, 70)
+    seen: list[int] = []
+    for _ in upscaler.bands(lr, on_tile=lambda done, _: seen.append(done)):
+        pass
+    num_pieces = seen.count(0) - 1
+    assert num_pieces == len(list(samples(lr, 48))) > 1
+    assert seen == [0] * (1 + num_pieces) + list(range(1, 7))
+    seen.clear()
+
+    def end(done: int, total: int) -> None:
+        seen.append(done)
+        if len(seen) == 2:  # after the first piece
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        next(upscaler.bands(lr, on_tile=end))
+    assert seen == [0, 0]
+
+
 def test_tiles_follow_the_free_memory(small_model, monkeypatch, tmp_path: Path):
     cpu = torch.device("cpu")
     sides = [memory.choose_tile(small_model, cpu, free=free << 20) for free in (1, 40, 100, 4096, 1 << 20)]
